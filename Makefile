@@ -1,0 +1,58 @@
+# Targets for people; `make` lists them. All work in .venv, which is made from the lock files when it is missing or old.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+CORES ?= all
+INSTALLER ?= uv
+# Once chosen, kept for later installs: see envs/install.sh.
+TORCH ?= $(or $(shell cat .venv/.installed 2>/dev/null),locked)
+PYTEST_FLAGS ?=
+LOCK_FLAGS ?=
+
+INSTALLED := .venv/.installed
+ACTIVATE := export PATH="$(CURDIR)/.venv/bin:$$PATH";
+REPORT := results/demo/report/index.html
+
+.PHONY: help demo test lint format bench lock clean distclean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@echo "Settings: CORES=$(CORES) PYTHON=$(PYTHON) INSTALLER=uv|pip TORCH=locked|cpu|installed (see envs/install.sh)"
+
+demo: $(INSTALLED) ## install, run the whole demo, say where the report is
+	@$(ACTIVATE) snakemake --cores $(CORES) --config scale=demo
+	@echo "The report: $(REPORT)"
+
+test: lint ## install, lint, run every test
+	@$(ACTIVATE) pytest $(PYTEST_FLAGS)
+
+lint: $(INSTALLED) ## check style, types and rules
+	@$(ACTIVATE) ruff check .
+	@$(ACTIVATE) ruff format --check .
+	@$(ACTIVATE) mypy
+	@$(ACTIVATE) snakefmt --check Snakefile workflow
+	@$(ACTIVATE) snakemake --lint
+
+format: $(INSTALLED) ## rewrite code and rules in the house style
+	@$(ACTIVATE) ruff check --fix .
+	@$(ACTIVATE) ruff format .
+	@$(ACTIVATE) snakefmt Snakefile workflow
+
+bench: $(INSTALLED) ## measure the speed of the optimisation loop
+	@$(ACTIVATE) python benchmarks/bench.py
+
+lock: $(INSTALLED) ## remake the lock files (newest versions: LOCK_FLAGS=--upgrade)
+	@envs/lock.sh $(LOCK_FLAGS)
+
+# Other scales may hold weeks of GPU time: they are removed by hand.
+clean: ## remove the demo's results
+	rm -rf results/demo
+
+distclean: clean ## remove .venv and the tools' caches too
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis src/*.egg-info
+
+$(INSTALLED): envs/install.sh envs/requirements.lock envs/installer.lock pyproject.toml
+	@PYTHON="$(PYTHON)" INSTALLER="$(INSTALLER)" TORCH="$(TORCH)" envs/install.sh

@@ -1,0 +1,106 @@
+"""Reading and writing results: a file is either whole under its final name or not there."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from reprior.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+
+@contextmanager
+def written_atomically(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path in the folder of `path`; rename it to `path` only when the block succeeds."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a text file whole."""
+    with written_atomically(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: str | Path, content: Any) -> None:
+    """Write a JSON file whole, with sorted keys so that equal content is equal bytes."""
+    write_text(path, json.dumps(content, indent=1, sort_keys=True) + "\n")
+
+
+def read_json(path: str | Path) -> Any:
+    """The content of a JSON file."""
+    return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
+def save_tensors(path: str | Path, tensors: Mapping[str, torch.Tensor], meta: Mapping[str, Any] | None = None) -> None:
+    """Write tensors and a JSON-able `meta` to one safetensors file."""
+    from safetensors.torch import save_file
+
+    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with written_atomically(path) as temporary:
+        save_file(contiguous, temporary, metadata=_packed(meta))
+
+
+def load_tensors(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """The tensors of a safetensors file and its `meta`."""
+    from safetensors.torch import load_file
+
+    return _read(path, load_file)
+
+
+def save_arrays(path: str | Path, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any] | None = None) -> None:
+    """As `save_tensors`, from NumPy arrays and without importing torch."""
+    import numpy as np
+    from safetensors.numpy import save_file
+
+    with written_atomically(path) as temporary:
+        save_file({name: np.ascontiguousarray(a) for name, a in arrays.items()}, temporary, metadata=_packed(meta))
+
+
+def load_arrays(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """As `load_tensors`, to NumPy arrays and without importing torch."""
+    from safetensors.numpy import load_file
+
+    return _read(path, load_file)
+
+
+def _packed(meta: Mapping[str, Any] | None) -> dict[str, str]:
+    return {"meta": json.dumps(dict(meta or {}), sort_keys=True)}
+
+
+def _read(path: str | Path, load: Callable[[str | Path], dict[str, Any]]) -> tuple[dict[str, Any], dict[str, Any]]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            packed = (file.metadata() or {}).get("meta", "{}")
+        return load(path), json.loads(packed)
+    except (SafetensorError, FileNotFoundError) as error:
+        raise UserError(
+            f"{path}: cannot be read as a safetensors file ({error}); remove it and make it again"
+        ) from error

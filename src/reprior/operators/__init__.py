@@ -1,0 +1,1 @@
+"""Forward operators: one a file, found by its name."""

@@ -1,0 +1,104 @@
+"""Inpainting: some pixels are observed and the others are not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from reprior.errors import UserError
+from reprior.operators.base import Operator
+from reprior.types import Count, Fraction
+
+
+class Inpaint(Operator):
+    """y = the observed pixels of x, [N, C, K]: the rows of the identity where `mask` [H, W] is True.
+
+    `kind` says which are hidden. `box`: a centred square of side `hole` (CSGM). `random`: each pixel, with all its
+    channels, is observed with probability `observed` (ILO). `file`: those that are black in the image file `file`,
+    which is black and white (white = observed) and of the images' size.
+
+    The rows are orthonormal, so that A^+ = A^T: the image with zeros where it is hidden.
+
+    The papers leave open: whether the mask differs between images (ours: one a case; ILO's code draws one an image).
+    """
+
+    def __init__(
+        self,
+        image_shape: tuple[int, int, int],
+        rng: torch.Generator,
+        *,
+        kind: Literal["box", "random", "file"],
+        hole: Count | None = None,
+        observed: Fraction | None = None,
+        file: str | None = None,
+    ) -> None:
+        self.image_shape = image_shape
+        _require_only(kind, {"box": ("hole", hole), "random": ("observed", observed), "file": ("file", file)})
+        size = image_shape[1:]
+        if hole is not None:
+            self.mask = _box(size, hole)
+        elif observed is not None:
+            self.mask = torch.rand(size, generator=rng) < observed
+        elif file is not None:
+            self.mask = _from_file(size, Path(file))
+        if not self.mask.any():
+            raise UserError("operator inpaint: the mask hides every pixel; leave some of them observed")
+        self._index = self.mask.flatten().nonzero().squeeze(1)  # [K]
+        self.measurement_shape = (image_shape[0], len(self._index))
+
+    def A(self, x: Tensor) -> Tensor:
+        """The observed pixels."""
+        return x.flatten(2).index_select(2, self._index)
+
+    def A_adjoint(self, y: Tensor) -> Tensor:
+        """The image of the observed pixels, zero elsewhere."""
+        channels, height, width = self.image_shape
+        pixels = y.new_zeros(len(y), channels, height * width).index_copy(2, self._index, y)
+        return pixels.unflatten(2, (height, width))
+
+    def A_dagger(self, y: Tensor) -> Tensor:
+        """As `A_adjoint`."""
+        return self.A_adjoint(y)
+
+    def picture(self, y: Tensor) -> Tensor:
+        """As `A_adjoint`: what is hidden is black."""
+        return self.A_adjoint(y)
+
+
+def _require_only(kind: str, settings: dict[str, tuple[str, object]]) -> None:
+    wanted, _ = settings[kind]
+    given = {name for name, value in settings.values() if value is not None}
+    if given != {wanted}:
+        listed = ", ".join(f"`{name}`" for name in sorted(given)) or "none of them"
+        raise UserError(f"operator inpaint: kind `{kind}` takes `{wanted}` and no other of the settings; got {listed}")
+
+
+def _box(size: tuple[int, int], hole: int) -> Tensor:
+    height, width = size
+    if hole > min(size):
+        raise UserError(f"operator inpaint: a hole of {hole} is larger than the images of {height} x {width}")
+    mask = torch.ones(size, dtype=torch.bool)
+    top, left = (height - hole) // 2, (width - hole) // 2
+    mask[top : top + hole, left : left + hole] = False
+    return mask
+
+
+def _from_file(size: tuple[int, int], path: Path) -> Tensor:
+    import numpy as np
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(path) as image:
+            levels = torch.from_numpy(np.array(image.convert("L")))  # [H, W]
+    except (OSError, UnidentifiedImageError) as error:
+        raise UserError(f"operator inpaint: the mask {path} cannot be read as an image ({error})") from error
+    if levels.shape != torch.Size(size):
+        height, width = size
+        found = " x ".join(map(str, levels.shape))
+        raise UserError(f"operator inpaint: the mask {path} is {found}, the images {height} x {width} (rows x columns)")
+    if not ((levels == 0) | (levels == 255)).all():
+        raise UserError(f"operator inpaint: the mask {path} holds grey levels; make it black (hidden) and white only")
+    return levels == 255

@@ -1,0 +1,377 @@
+"""A study, a scale and the config as a typed plan: every cell, batch, file and setting. Nothing here imports torch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from reprior import plugins
+from reprior.errors import UserError
+from reprior.metrics import metric_id
+from reprior.study import (
+    Case,
+    Config,
+    ImageSet,
+    Scale,
+    Spec,
+    checked_spec,
+    load_scale,
+    load_study,
+    nearest,
+    parse,
+    reference,
+)
+
+OBSERVATION = "observation"
+"""Folder of a case's observations, beside its methods'."""
+RESERVED = {OBSERVATION, "original"}
+
+
+@dataclass(frozen=True)
+class ImagePlan:
+    """One set of images, cut into batches."""
+
+    study: str
+    name: str
+    spec: ImageSet
+    folder: Path
+    sources: tuple[Path, ...]
+    """Raw downloads that the data set is read from."""
+    per_job: int
+
+    @property
+    def batches(self) -> tuple[str, ...]:
+        """Names of the batches: the range of images in each, so that other batches keep their names."""
+        size = self.spec.size
+        return tuple(batch_name(first, min(first + self.per_job, size) - 1) for first in range(0, size, self.per_job))
+
+    def selection(self, batch: str) -> dict[str, Any]:
+        """What `reprior prepare` needs to know to make one batch."""
+        first, last = batch_range(batch)
+        chosen = {"ids": self.spec.ids[first : last + 1]} if self.spec.ids else {"first": self.spec.first + first}
+        return {"dataset": self.spec.dataset, "shift": self.spec.shift, "count": last - first + 1, **chosen}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One method on one case."""
+
+    method: str
+    spec: Spec
+    """The plug-in's name and every setting."""
+    start: str | None
+    """The method whose result this one begins from."""
+    generator: str | None
+
+
+@dataclass(frozen=True)
+class CasePlan:
+    """One inverse problem with everything resolved."""
+
+    study: str
+    name: str
+    label: str
+    images: ImagePlan
+    operator: Spec
+    noise: float
+    generator: str | None
+    cells: Mapping[str, Cell]
+    gap: str | None
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """One table or figure."""
+
+    name: str
+    kind: str
+    settings: Mapping[str, Any]
+    suffixes: tuple[str, ...]
+    reads: str
+
+
+@dataclass(frozen=True)
+class StudyPlan:
+    """One study at one scale."""
+
+    name: str
+    title: str
+    folder: Path
+    reported: Path
+    generators: Mapping[str, Spec]
+    labels: Mapping[str, str]
+    metrics: tuple[Spec, ...]
+    images: Mapping[str, ImagePlan]
+    cases: Mapping[str, CasePlan]
+    artifacts: Mapping[str, Artifact]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that is to be made."""
+
+    config: Config
+    scale: Scale
+    studies: Mapping[str, StudyPlan]
+    metric_gaps: Mapping[str, str] = field(default_factory=dict)
+    """Metrics that cannot be computed at all, with the reason."""
+
+    @property
+    def folder(self) -> Path:
+        """results/<scale>"""
+        return Path(self.config.results) / self.config.scale
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether jobs will run on an accelerator of this machine, told without importing torch."""
+        device = self.config.device
+        return device in ("cuda", "mps") or (device == "auto" and Path("/dev/nvidiactl").exists())
+
+    def cells(self) -> Iterator[tuple[CasePlan, Cell]]:
+        """Every cell that is to be computed: gaps are left out."""
+        for study in self.studies.values():
+            for case in study.cases.values():
+                if case.gap is None:
+                    yield from ((case, cell) for cell in case.cells.values())
+
+
+def render_spec(plan: Plan, study_name: str, artifact_name: str) -> dict[str, Any]:
+    """All that `reprior render` needs to know to make one artifact."""
+    study = plan.studies[study_name]
+    artifact = study.artifacts[artifact_name]
+    cases = [study.cases[name] for name in artifact.settings["cases"]]
+    methods = artifact.settings.get("methods", ())
+    return {
+        "study": study.name,
+        "study_title": study.title,
+        "artifact": artifact.name,
+        "kind": artifact.kind,
+        "scale": plan.config.scale,
+        "scale_title": plan.scale.title,
+        "comparable": plan.scale.comparable,
+        "note": plan.scale.note,
+        "settings": artifact.settings,
+        "methods": {method: {"label": study.labels[method]} for method in methods},
+        "cases": {case.name: _case_spec(case, methods) for case in cases},
+        "metric_gaps": dict(plan.metric_gaps),
+        "folder": study.folder.as_posix(),
+    }
+
+
+def _case_spec(case: CasePlan, methods: Sequence[str]) -> dict[str, Any]:
+    cells = {name: cell for name, cell in case.cells.items() if name in methods}
+    return {
+        "label": case.label,
+        "dataset": case.images.spec.dataset["name"],
+        "generator": case.generator,
+        "operator": case.operator,
+        "noise": case.noise,
+        "gap": case.gap,
+        "count": case.images.spec.size,
+        "batches": case.images.batches,
+        "images": [(case.images.folder / f"{batch}.safetensors").as_posix() for batch in case.images.batches],
+        "methods": {name: {"plugin": cell.spec["name"], "settings": cell.spec} for name, cell in cells.items()},
+    }
+
+
+def batch_name(first: int, last: int) -> str:
+    """`0000-0019`: the positions of a batch's images in their set."""
+    return f"{first:04d}-{last:04d}"
+
+
+def batch_range(batch: str) -> tuple[int, int]:
+    """First and last position of a batch."""
+    first, last = batch.split("-")
+    return int(first), int(last)
+
+
+def as_json(content: Any) -> str:
+    """JSON with sorted keys: equal settings are equal strings, which is what Snakemake compares."""
+    return json.dumps(content, sort_keys=True)
+
+
+def make_plan(root: Path, config: Mapping[str, Any]) -> Plan:
+    """Read and check the study and scale files that `config` names; UserError if anything is wrong."""
+    checked = parse(Config, config, root / "config.yaml")
+    scale, scale_path = load_scale(root, checked.scale)
+    _check_scale(scale, scale_path)
+    studies = {name: _Resolver(root, checked, scale, scale_path, name).study_plan() for name in checked.studies}
+    return Plan(checked, scale, studies, _metric_gaps(checked, studies))
+
+
+def _check_scale(scale: Scale, path: Path) -> None:
+    for name, substitute in scale.datasets.items():
+        reference(name, plugins.names("dataset"), path, f"datasets.{name}", "dataset")
+        checked_spec("dataset", substitute.dataset, path, f"datasets.{name}.dataset")
+    for name, spec in scale.generators.items():
+        reference(name, plugins.names("generator"), path, f"generators.{name}", "generator")
+        checked_spec("generator", spec, path, f"generators.{name}", also=("weights",))
+    for section, entries in (("steps", scale.steps), ("methods", scale.methods)):
+        for name in entries:
+            reference(name, plugins.names("method"), path, f"{section}.{name}", "method")
+    for name, share in scale.steps.items():
+        if "steps" not in plugins.plugin("method", name).settings.model_fields:
+            raise UserError(
+                f"{path}: steps.{name}: the method '{name}' takes no steps; remove the line (share {share})"
+            )
+    for name in scale.metrics:
+        reference(name, plugins.names("metric"), path, f"metrics.{name}", "metric")
+
+
+def _metric_gaps(config: Config, studies: Mapping[str, StudyPlan]) -> dict[str, str]:
+    """Metrics whose weights are not there, and what to place where."""
+    gaps = {}
+    for study in studies.values():
+        for spec in study.metrics:
+            if spec["name"] == "lpips" and not spec["weights"]:
+                names = plugins.plugin("metric", "lpips").constants["BACKBONES"][spec["net"]]
+                folder = Path(config.data) / "raw" / "lpips"
+                gaps[metric_id(spec)] = f"needs the file {' or '.join(names)} in {folder}/"
+    return gaps
+
+
+class _Resolver:
+    """Turns one study into a plan, checking each plug-in's settings against its source."""
+
+    def __init__(self, root: Path, config: Config, scale: Scale, scale_path: Path, name: str) -> None:
+        self.config, self.scale, self.scale_path, self.name = config, scale, scale_path, name
+        self.study, self.path = load_study(root, name)
+        self.folder = Path(config.results) / config.scale / name
+        self.reported = self.path.with_name("reported.csv").relative_to(root)
+
+    def study_plan(self) -> StudyPlan:
+        """The whole study."""
+        study = self.study
+        for name, entry in study.methods.items():
+            self._method_entry(name, entry)
+        images = {name: self._images(name, spec) for name, spec in study.images.items()}
+        return StudyPlan(
+            name=self.name,
+            title=study.title,
+            folder=self.folder,
+            reported=self.reported,
+            generators={name: self._generator(name, spec) for name, spec in study.generators.items()},
+            labels={name: str(entry.get("label", name)) for name, entry in study.methods.items()},
+            metrics=tuple(self._metric(index, spec) for index, spec in enumerate(study.metrics)),
+            images=images,
+            cases={name: self._case(name, case, images[case.images]) for name, case in study.cases.items()},
+            artifacts={name: self._artifact(name, spec) for name, spec in study.artifacts.items()},
+        )
+
+    def _images(self, name: str, spec: ImageSet) -> ImagePlan:
+        dataset = checked_spec("dataset", spec.dataset, self.path, f"images.{name}.dataset")
+        spec = spec.model_copy(update={"dataset": dataset})
+        substitute = self.scale.datasets.get(dataset["name"])
+        if substitute is not None:
+            key = f"datasets.{dataset['name']}.dataset"
+            given = substitute.model_dump(exclude_none=True, exclude={"dataset"})
+            drawn = checked_spec("dataset", substitute.dataset, self.scale_path, key)
+            spec = spec.model_copy(update={"ids": None, "count": spec.size, **given, "dataset": drawn})
+        sources = plugins.plugin("dataset", spec.dataset["name"]).constants.get("SOURCES", ())
+        return ImagePlan(
+            study=self.name,
+            name=name,
+            spec=spec,
+            folder=Path(self.config.data) / "images" / self.config.scale / self.name / name,
+            sources=tuple(Path(self.config.data) / "raw" / source for source in sources),
+            per_job=self.config.images_per_job or spec.per_job,
+        )
+
+    def _generator(self, name: str, spec: Spec) -> Spec:
+        path, key = self.path, f"generators.{name}"
+        checked = checked_spec("generator", spec, path, key, also=("weights",))
+        if checked["name"] in self.scale.generators:
+            path, key = self.scale_path, f"generators.{checked['name']}"
+            checked = checked_spec("generator", self.scale.generators[checked["name"]], path, key, also=("weights",))
+        if not isinstance(checked.get("weights"), str):
+            raise UserError(f"{path}: {key}.weights: is missing; expected the path of a .safetensors file")
+        return checked
+
+    def _metric(self, index: int, spec: Spec) -> Spec:
+        override = self.scale.metrics.get(str(spec.get("name")), {})
+        path, key = (self.scale_path, f"metrics.{spec['name']}") if override else (self.path, f"metrics.{index}")
+        checked = checked_spec("metric", {**spec, **override}, path, key)
+        if checked["name"] == "lpips" and not checked["weights"]:
+            checked["weights"] = self._lpips_backbone(checked["net"])
+        return checked
+
+    def _lpips_backbone(self, net: str) -> str | None:
+        folder = Path(self.config.data) / "raw" / "lpips"
+        files = plugins.plugin("metric", "lpips").constants["BACKBONES"][net]
+        return next((str(folder / name) for name in files if (folder / name).is_file()), None)
+
+    def _case(self, name: str, case: Case, images: ImagePlan) -> CasePlan:
+        operator = checked_spec("operator", case.operator, self.path, f"cases.{name}.operator")
+        cells = {method: self._cell(name, case, method) for method in case.methods}
+        return CasePlan(
+            study=self.name,
+            name=name,
+            label=case.label,
+            images=images,
+            operator=operator,
+            noise=case.noise,
+            generator=case.generator,
+            cells=cells,
+            gap=case.gap,
+            folder=self.folder / name,
+        )
+
+    def _method_entry(self, name: str, entry: Spec) -> Spec:
+        key = f"methods.{name}"
+        if name in RESERVED:
+            raise UserError(f"{self.path}: {key}: the name '{name}' is reserved; choose another")
+        checked = checked_spec("method", entry, self.path, key, also=("label", "start"))
+        needs_start = "start" in plugins.plugin("method", checked["name"]).needs
+        if needs_start and "start" not in entry:
+            raise UserError(
+                f"{self.path}: {key}.start: is missing; '{checked['name']}' begins from another method's result"
+            )
+        if not needs_start and "start" in entry:
+            raise UserError(
+                f"{self.path}: {key}.start: '{checked['name']}' does not begin from another method's result"
+            )
+        return checked
+
+    def _cell(self, case_name: str, case: Case, method: str) -> Cell:
+        key = f"cases.{case_name}.methods.{method}"
+        entry = self.study.methods[method]
+        if set(case.methods[method] or {}) & {"name", "label", "start"}:
+            raise UserError(f"{self.path}: {key}: name, label and start belong under 'methods'; only settings go here")
+        override = case.methods[method] or {}
+        spec = checked_spec("method", {**entry, **override}, self.path, key, also=("label", "start"))
+        start, needs = spec.pop("start", None), plugins.plugin("method", spec["name"]).needs
+        spec.pop("label", None)
+        if start is not None and start not in case.methods:
+            raise UserError(
+                f"{self.path}: {key}: begins from '{start}', which this case lacks{nearest(start, case.methods)}"
+            )
+        if "generator" in needs and case.generator is None:
+            raise UserError(f"{self.path}: cases.{case_name}.generator: is missing; '{method}' needs one")
+        return Cell(method, self._scaled(spec), start, case.generator if "generator" in needs else None)
+
+    def _scaled(self, spec: Spec) -> Spec:
+        """A method's settings at this scale."""
+        name = spec["name"]
+        if name in self.scale.steps:
+            spec = {**spec, "steps": max(1, round(spec["steps"] * self.scale.steps[name]))}
+        if name in self.scale.methods:
+            override = self.scale.methods[name]
+            spec = checked_spec("method", {**spec, **override}, self.scale_path, f"methods.{name}")
+        return spec
+
+    def _artifact(self, name: str, spec: Spec) -> Artifact:
+        key = f"artifacts.{name}"
+        kind = spec.get("kind")
+        renamed = {"name": kind, **{k: v for k, v in spec.items() if k != "kind"}}
+        if not isinstance(kind, str):
+            raise UserError(
+                f"{self.path}: {key}.kind: is missing; expected a kind{nearest('', plugins.names('artifact'))}"
+            )
+        settings = checked_spec("artifact", renamed, self.path, key)
+        constants = plugins.plugin("artifact", kind).constants
+        del settings["name"]
+        return Artifact(name, kind, settings, tuple(constants["SUFFIXES"]), constants["READS"])

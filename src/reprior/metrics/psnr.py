@@ -1,0 +1,20 @@
+"""Peak signal-to-noise ratio for images in [0, 1]."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from reprior.metrics.mse import mse
+
+LABEL = "PSNR [dB]"
+BETTER = "higher"
+FORMAT = ".2f"
+
+
+def psnr(estimate: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """10 log10(1 / MSE) of each image, [N, C, H, W] -> [N]; infinite where the image is exact.
+
+    Over images it is averaged as IAGAN does (footnote 3): 10 log10(1 / mean MSE), see `average`.
+    """
+    with np.errstate(divide="ignore"):
+        return -10 * np.log10(mse(estimate, truth))

@@ -1,0 +1,1 @@
+"""Kinds of artifact: one file each."""

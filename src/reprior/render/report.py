@@ -1,0 +1,229 @@
+"""The report: one HTML file with every table, figure and picture, and behind every cell what made it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from reprior import __version__
+from reprior.errors import UserError
+from reprior.files import read_json, write_text
+from reprior.metrics.averaging import about
+from reprior.render.encode import figure_uri, picture_uri
+from reprior.render.pictures import Views, views
+
+if TYPE_CHECKING:
+    import numpy as np
+    from jinja2 import Template
+
+PICTURES = 3
+"""Images of each case that are shown."""
+
+
+def build(sidecars: Sequence[Path], out: Path, command: str) -> None:
+    """Write one self-contained page from the sidecars of all artifacts, in the order given.
+
+    `command` is what made the report. Pictures are read from the results that the sidecars name.
+    """
+    read = [(path, read_json(path)) for path in sidecars]
+    if not read:
+        raise UserError("the report has nothing to show: no study of config.yaml has an artifact")
+    names = _distinct(sidecar["study"] for _, sidecar in read)
+    studies = [_Study(name, [pair for pair in read if pair[1]["study"] == name]) for name in names]
+    pictures = _Pictures()
+    page = _template().render(
+        studies=[study.view(pictures) for study in studies],
+        pictures=pictures.uris,
+        scale=read[0][1]["scale_title"],
+        notes=_distinct(sidecar["note"] for _, sidecar in read if sidecar["note"]),
+        command=command,
+        version=__version__,
+    )
+    write_text(out, page)
+
+
+def _template() -> Template:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("reprior.render"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "anchor": _anchor,
+        "by_interest": _by_interest,
+        "label": lambda metric: about(metric).label,
+        "number": _number,
+        "shown": _shown,
+        "spec": _spec,
+    }
+    return environment.get_template("report.html")
+
+
+class _Pictures:
+    """Every picture once: a page that shows it again names its class."""
+
+    def __init__(self) -> None:
+        self.uris: dict[str, str] = {}
+        """{data URI: class}"""
+
+    def add(self, image: np.ndarray) -> str:
+        """The class of a picture [3, H, W]."""
+        return self.uris.setdefault(picture_uri(image), f"p{len(self.uris)}")
+
+
+@dataclass(frozen=True)
+class _Study:
+    """What the sidecars say of one study."""
+
+    name: str
+    sidecars: Sequence[tuple[Path, Mapping[str, Any]]]
+
+    @cached_property
+    def labels(self) -> dict[str, str]:
+        """{method: label}"""
+        return {method: label for _, sidecar in self.sidecars for method, label in sidecar["labels"].items()}
+
+    @cached_property
+    def methods(self) -> list[str]:
+        """Every method that an artifact shows."""
+        return _merged(sidecar["methods"] for _, sidecar in self.sidecars)
+
+    @cached_property
+    def cases(self) -> dict[str, Mapping[str, Any]]:
+        """Every case that an artifact names."""
+        found = {name: case for _, sidecar in self.sidecars for name, case in sidecar["cases"].items()}
+        return {name: found[name] for name in _merged(sidecar["settings"]["cases"] for _, sidecar in self.sidecars)}
+
+    @cached_property
+    def cells(self) -> dict[str, dict[str, Mapping[str, Any]]]:
+        """{case: {method: its numbers and records}}"""
+        found: dict[str, dict[str, Mapping[str, Any]]] = {name: {} for name in self.cases}
+        for _, sidecar in self.sidecars:
+            for case, methods in sidecar["cells"].items():
+                found[case] |= methods
+        return {case: {m: methods[m] for m in self.methods if m in methods} for case, methods in found.items()}
+
+    def view(self, pictures: _Pictures) -> dict[str, Any]:
+        """What the template shows."""
+        return {
+            "name": self.name,
+            "title": self.sidecars[0][1]["study_title"],
+            "labels": self.labels,
+            "methods": self.methods,
+            "artifacts": [_artifact(path, sidecar) for path, sidecar in self.sidecars],
+            "cases": {name: self._case(name, pictures) for name in self.cases},
+            "cells": self.cells,
+        }
+
+    def _case(self, name: str, pictures: _Pictures) -> dict[str, Any]:
+        """A case with its pictures, and the generator that its methods were really given."""
+        records = (record for cell in self.cells[name].values() for record in cell["records"])
+        generator = next((record["generator"] for record in records if record["generator"]), None)
+        return {**self.cases[name], "generator": generator, "viewer": self._viewer(name, pictures)}
+
+    def _viewer(self, name: str, pictures: _Pictures) -> dict[str, Any]:
+        """The pictures of a case: names of the views, and one row an image; or the reason why there are none."""
+        case, methods = self.cases[name], list(self.cells[name])
+        if case["gap"]:
+            return {"gap": case["gap"]}
+        if not methods:
+            return {"gap": "no artifact shows a method on this case"}
+        folder = Path(next(sidecar["folder"] for _, sidecar in self.sidecars if name in sidecar["cases"]))
+        try:
+            found = views(folder, name, case, methods, PICTURES)
+        except UserError as error:
+            return {"gap": str(error)}
+        return {
+            "gap": "",
+            "views": self._view_names(found[0]),
+            "rows": [self._row(name, view, pictures) for view in found],
+        }
+
+    def _view_names(self, view: Views) -> list[str]:
+        observed = [] if view.observed is None else ["observed"]
+        return ["original", *observed, *(self.labels[method] for method in view.methods)]
+
+    def _row(self, case: str, view: Views, pictures: _Pictures) -> dict[str, Any]:
+        plain = [view.original] if view.observed is None else [view.original, view.observed]
+        shots = [{"picture": pictures.add(image), "value": None, "status": "ok"} for image in plain]
+        for method, image in view.methods.items():
+            cell = self.cells[case][method]
+            value = cell["values"].get("psnr", {}).get(view.image)
+            shots.append({"picture": pictures.add(image), "value": value, "status": cell["status"][view.image]})
+        height, width = view.original.shape[1:]
+        return {"image": view.image, "shots": shots, "height": height, "width": width}
+
+
+def _artifact(path: Path, sidecar: Mapping[str, Any]) -> dict[str, Any]:
+    table = _table(sidecar["table"]) if "table" in sidecar else None
+    figure = _figure(path, sidecar["figure"]) if "figure" in sidecar else None
+    return {**sidecar["settings"], **sidecar, "table": table, "figure": figure, "path": str(path.with_suffix(""))}
+
+
+def _figure(path: Path, figure: Mapping[str, Any]) -> dict[str, Any]:
+    """The picture itself, shown at half its pixels so that it is sharp on any screen."""
+    uri, width, height = figure_uri(path.with_suffix(".png"))
+    return {**figure, "uri": uri, "width": width // 2, "height": height // 2}
+
+
+def _table(table: Mapping[str, Any]) -> dict[str, Any]:
+    """The entries by case and method, and the footnotes."""
+    cells: dict[str, dict[str, list[Any]]] = {}
+    for entry in table["entries"]:
+        cells.setdefault(entry["case"], {}).setdefault(entry["method"], []).append(entry)
+    return {**table, "cells": cells, "notes": {text: number for number, text in enumerate(table["notes"], 1)}}
+
+
+def _distinct(items: Iterable[Any]) -> list[Any]:
+    return list(dict.fromkeys(items))
+
+
+def _merged(orders: Iterable[Sequence[str]]) -> list[str]:
+    """Everything in any of the lists once, in an order that suits them all as far as one does.
+
+    What is new comes behind its neighbour in its own list, before the first that is known, or last.
+    """
+    merged: list[str] = []
+    for order in orders:
+        place = next((merged.index(item) for item in order if item in merged), len(merged))
+        for item in order:
+            if item not in merged:
+                merged.insert(place, item)
+            place = merged.index(item) + 1
+    return merged
+
+
+def _number(value: float | str | None, metric: str) -> str:
+    """A number as its metric is shown; numbers that JSON lacks come as text."""
+    return "–" if value is None else format(float(value), about(metric).format)
+
+
+def _by_interest(metrics: Iterable[str]) -> list[str]:
+    """What an image is like first, then what it cost."""
+    return sorted(metrics, key=lambda metric: (metric in ("seconds", "memory_mib"), metric))
+
+
+def _spec(spec: Mapping[str, Any] | str | None) -> str:
+    """`bicubic (scale: 4)`"""
+    if not isinstance(spec, Mapping):
+        return spec or "none"
+    settings = ", ".join(f"{key}: {_shown(value)}" for key, value in spec.items() if key != "name")
+    return f"{spec.get('name', '')} ({settings})" if settings else str(spec.get("name", ""))
+
+
+def _shown(value: Any) -> str:
+    """A setting as text."""
+    return f"{value:.6g}" if isinstance(value, float) else "none" if value is None else str(value)
+
+
+def _anchor(*parts: str) -> str:
+    """An id for an element: letters, digits and dashes, one a combination of names."""
+    return "-".join(re.sub(r"[^A-Za-z0-9.]", "-", part) for part in parts)

@@ -1,0 +1,79 @@
+"""The look of every figure: one house style, and one colour a method."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from reprior.render.context import Context
+
+WIDTH = 7.0
+"""Inches: both columns of a printed page."""
+SMALL = 7
+"""Points: the smallest text, still legible at print width."""
+GREY = "#666666"
+DPI = 200
+
+# Okabe and Ito's palette, which readers with any colour vision can tell apart; its yellow is too pale for lines.
+_PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#7F7F7F")
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+_FIXED = {"csgm": 0, "iagan": 1, "csgm-bp": 4, "iagan-bp": 5, "dip": 2, "bicubic": 7, "naive": 3, "blurred": 3}
+
+
+# Any, since matplotlib's types name every key that there is.
+_SETTINGS: Any = {
+    "font.family": "DejaVu Sans",
+    "font.size": 8,
+    "axes.labelsize": 8,
+    "axes.titlesize": 8,
+    "xtick.labelsize": SMALL,
+    "ytick.labelsize": SMALL,
+    "legend.fontsize": SMALL,
+    "legend.frameon": False,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#dddddd",
+    "grid.linewidth": 0.5,
+    "axes.axisbelow": True,
+    "lines.linewidth": 1.4,
+    "lines.markersize": 4.5,
+    "pdf.fonttype": 42,
+    "savefig.dpi": DPI,
+}
+
+
+def method_styles(methods: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """{method: (colour, marker)}: a method of the papers has the same in every figure; others take what is left."""
+    methods = sorted(methods)
+    free = [i for i in range(len(_PALETTE)) if i not in {_FIXED.get(method) for method in methods}]
+    others = [method for method in methods if method not in _FIXED]
+    places = _FIXED | {method: (free or [0])[i % max(1, len(free))] for i, method in enumerate(others)}
+    return {method: (_PALETTE[places[method]], _MARKERS[places[method]]) for method in methods}
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure of that size in inches, in the house style."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    matplotlib.rcParams.update(_SETTINGS)
+    from matplotlib import pyplot
+
+    return pyplot.figure(figsize=(width, height))
+
+
+def save(context: Context, figure: Figure, notes: Iterable[str] = ()) -> None:
+    """Write the figure as PDF and PNG, the scale's note and `notes` printed below; equal figures are equal bytes."""
+    from matplotlib import pyplot
+
+    printed = ["; ".join(filter(None, [f"{context.spec['scale']} scale", context.note])), *notes]
+    figure.text(0.01, -0.01, "\n".join(printed), fontsize=SMALL, color=GREY, va="top", style="italic")
+    undated: dict[str, dict[str, Any]] = {".pdf": {"CreationDate": None}, ".png": {"Software": None}}
+    for suffix, metadata in undated.items():
+        with context.writing(suffix) as path:
+            figure.savefig(path, format=suffix[1:], metadata=metadata, bbox_inches="tight", pad_inches=0.05)
+    pyplot.close(figure)

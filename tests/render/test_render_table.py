@@ -1,0 +1,162 @@
+"""Tables: the numbers, the gaps and the formats."""
+
+from __future__ import annotations
+
+import csv
+import math
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reprior.errors import UserError
+from reprior.files import read_json
+
+EVERY = ["bicubic", "naive", "csgm", "csgm-bp", "iagan", "iagan-bp"]
+CASES = ["sr-x4", "fourier-30", "no-weights"]
+
+
+def made(made_up: Any, changes: dict[str, Any] | None = None, **settings: Any) -> Path:
+    wanted = {"cases": CASES, "methods": EVERY, "metrics": ["psnr", "lpips"], **settings}
+    return made_up.render("table", "table", changes, **wanted)
+
+
+def rows(out: Path) -> dict[tuple[str, str, str], dict[str, str]]:
+    with out.with_name(f"{out.name}.csv").open(newline="") as file:
+        return {(row["case"], row["method"], row["metric"]): row for row in csv.DictReader(file)}
+
+
+def text(out: Path, suffix: str) -> str:
+    return out.with_name(out.name + suffix).read_text()
+
+
+def change(made_up: Any, case: str, method: str, old: str, new: str) -> None:
+    """Edit the first batch's numbers by hand."""
+    path = made_up.folder / case / method / "0000-0001.csv"
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new, 1))
+
+
+def test_ours_paper_and_difference(made_up: Any) -> None:
+    row = rows(made(made_up))["sr-x4", "csgm", "psnr"]
+    mean_mse = sum(10 ** (-(19 + i) / 10) for i in range(4)) / 4
+    assert float(row["ours"]) == pytest.approx(-10 * math.log10(mean_mse))
+    assert float(row["paper"]) == 20.51
+    assert float(row["difference"]) == pytest.approx(float(row["ours"]) - 20.51)
+    assert (row["images"], row["gap"]) == ("4", "")
+
+
+def test_the_mean_of_psnrs_stands_beside_in_the_csv(made_up: Any) -> None:
+    assert float(rows(made(made_up))["sr-x4", "csgm", "psnr-mean"]["ours"]) == pytest.approx(20.5)
+
+
+def test_what_cannot_be_compared_says_so_and_what_can_is_judged(made_up: Any) -> None:
+    assert rows(made(made_up))["sr-x4", "csgm", "psnr"]["verdict"] == "drawn data: not comparable"
+    found = rows(made(made_up, {"comparable": True, "note": ""}))
+    assert found["sr-x4", "csgm", "psnr"]["verdict"] == "0.15 below"
+    assert found["sr-x4", "bicubic", "psnr"]["verdict"] == "no number in the paper"
+    assert found["no-weights", "csgm", "psnr"]["verdict"] == "no number of ours"
+
+
+def test_gaps_are_labelled_and_never_numbers(made_up: Any) -> None:
+    found = rows(made(made_up))
+    assert found["no-weights", "csgm", "psnr"]["gap"] == "no public weights of pggan"
+    assert found["sr-x4", "naive", "psnr"]["gap"] == "not part of this case"
+    assert "alexnet" in found["sr-x4", "csgm", "lpips-alex"]["gap"]
+    for row in found.values():
+        assert (row["ours"] == "") == (row["gap"] != "")
+
+
+def test_the_papers_lpips_stands_beside_our_network(made_up: Any) -> None:
+    assert rows(made(made_up))["sr-x4", "csgm", "lpips-alex"]["paper"] == "0.235"
+
+
+def test_numbers_of_another_artifact_are_not_taken(made_up: Any) -> None:
+    assert rows(made(made_up))["sr-x4", "bicubic", "psnr"]["paper"] == ""
+
+
+def test_a_metric_that_nothing_computed_is_a_gap(made_up: Any) -> None:
+    out = made(made_up, {"metric_gaps": {}}, metrics=["ssim", "lpips"])
+    assert rows(out)["sr-x4", "csgm", "lpips"]["gap"] == "lpips was not computed"
+
+
+def test_every_format_marks_the_best_the_note_and_the_gaps(made_up: Any) -> None:
+    out = made(made_up)
+    markdown, latex = text(out, ".md"), text(out, ".tex")
+    assert "**26.86**" in markdown and r"\textbf{26.86}" in latex
+    for content in (markdown, latex):
+        assert "drawn data: not comparable" in content
+        assert "no public weights of pggan" in content
+        assert "1 of 4 images diverged" in content
+        assert "not reproducible" in content
+
+
+def test_markdown_is_one_table_of_equal_rows(made_up: Any) -> None:
+    lines = [line for line in text(made(made_up), ".md").splitlines() if line.startswith("|")]
+    assert len(lines) == 2 + 3 * len(CASES)
+    assert {len(re.findall(r"(?<!\\)\|", line)) for line in lines} == {len(EVERY) + 3}
+
+
+def test_latex_is_escaped_and_every_row_has_all_columns(made_up: Any) -> None:
+    latex = text(made(made_up, title="50% of A_b & $c"), ".tex")
+    assert r"\caption{50\% of A\_b \& \$c}" in latex
+    body = latex.split(r"\midrule")[1].split(r"\bottomrule")[0]
+    found = [row for row in body.replace(r"\addlinespace", "").split(r"\\") if row.strip()]
+    assert len(found) == 3 * len(CASES)
+    assert {len(re.findall(r"(?<!\\)&", row)) for row in found} == {len(EVERY) + 1}
+
+
+def test_without_a_number_of_the_paper_there_is_one_line_a_case(made_up: Any) -> None:
+    made_up.reported.unlink()
+    markdown = text(made(made_up), ".md")
+    assert "| ours |" in markdown and "| paper |" not in markdown
+
+
+def test_a_nan_is_shown_and_never_the_best(made_up: Any) -> None:
+    change(made_up, "sr-x4", "iagan-bp", "psnr,25.5", "psnr,nan")
+    out = made(made_up)
+    assert rows(out)["sr-x4", "iagan-bp", "psnr"]["ours"] == "nan"
+    markdown = text(out, ".md")
+    assert "| nan / –" in markdown and "**26.36**" in markdown
+
+
+def test_an_exact_image_is_no_stumbling_block(made_up: Any) -> None:
+    for index in range(4):
+        path = made_up.folder / "sr-x4/iagan-bp" / ("0000-0001.csv" if index < 2 else "0002-0003.csv")
+        path.write_text(path.read_text().replace(f"psnr,{25.5 + index}", "psnr,inf"))
+    out = made(made_up)
+    assert rows(out)["sr-x4", "iagan-bp", "psnr"]["ours"] == "inf"
+    sidecar = read_json(out.with_name("table.json"))
+    assert float(sidecar["cells"]["sr-x4"]["iagan-bp"]["averages"]["psnr"]) == math.inf
+
+
+def test_lower_is_better_for_errors_and_nothing_is_for_run_times(made_up: Any) -> None:
+    entries = read_json(made(made_up, metrics=["mse", "seconds"]).with_name("table.json"))["table"]["entries"]
+    best = {(e["case"], e["metric"]): e["method"] for e in entries if e["best"]}
+    assert best == {("sr-x4", "mse"): "iagan-bp", ("fourier-30", "mse"): "iagan"}
+
+
+def test_a_broken_reported_csv_is_named(made_up: Any) -> None:
+    made_up.reported.write_text("artifact,case\n")
+    with pytest.raises(UserError, match=r"reported\.csv.*method"):
+        made(made_up)
+
+
+def test_a_table_imports_neither_matplotlib_nor_torch(made_up: Any) -> None:
+    out = made(made_up)
+    code = (
+        "import json, sys\n"
+        "from pathlib import Path\n"
+        "from reprior.render.artifact import render\n"
+        "render(json.loads(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]))\n"
+        "print(sorted({'matplotlib', 'seaborn', 'pandas', 'torch'} & set(sys.modules)))"
+    )
+    import json
+
+    spec = made_up.spec("table", "table", cases=CASES, methods=EVERY, metrics=["psnr"])
+    arguments = [json.dumps(spec), str(made_up.reported), str(out)]
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,179 @@
+"""The report's content, read without a browser."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reprior.errors import UserError
+from reprior.files import read_json, write_json
+from reprior.render.report import build
+
+VOID = {"meta", "img", "input", "br", "link", "hr"}
+
+
+class Page(HTMLParser):
+    """Checks that tags close, and keeps elements with their attributes."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.source = path.read_text()
+        self.open: list[str] = []
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.feed(self.source)
+        assert not self.open, f"not closed: {self.open}"
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open and self.open[-1] == tag, f"</{tag}> closes {self.open[-3:]}"
+        self.open.pop()
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] not in ("style", "script"):
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+    def all(self, attribute: str) -> list[str]:
+        return [str(attributes[attribute]) for _, attributes in self.elements if attribute in attributes]
+
+
+@pytest.fixture(scope="module")
+def page(rendered: Any) -> Page:
+    return Page(rendered.report)
+
+
+def table(made_up: Any) -> Path:
+    """The sidecar of a small table."""
+    made_up.render("table", "table", cases=["sr-x4"], methods=["csgm"], metrics=["psnr", "mse"])
+    return made_up.folder / "table.json"
+
+
+def test_it_needs_no_other_file(page: Page) -> None:
+    assert not re.search(r"""(src|href)=["']?(https?:|//|file:|\.)|url\((?!data:)|@import|<link""", page.source)
+    assert "default-src 'none'" in page.source
+
+
+def test_its_links_ids_and_labels_are_sound(page: Page) -> None:
+    ids = page.all("id")
+    assert len(ids) == len(set(ids))
+    targets = [link.removeprefix("#") for link in page.all("href")] + page.all("popovertarget")
+    assert targets and set(targets) <= set(ids)
+    assert all(attributes.get("alt") for tag, attributes in page.elements if tag == "img")
+    assert ("html", {"lang": "en"}) in page.elements
+    assert page.source.startswith("<!doctype html>")
+
+
+def test_it_says_at_which_scale_it_was_made(page: Page) -> None:
+    assert "Demo scale; drawn data: not comparable." in page.text
+    assert page.text.count("drawn data: not comparable") >= 5  # once at the top, once an artifact
+
+
+def test_tables_show_ours_the_papers_and_the_difference(page: Page) -> None:
+    for number in ("20.36", "20.51", "-0.15"):
+        assert number in page.text
+
+
+def test_behind_every_cell_are_command_settings_status_and_versions(rendered: Any, page: Page) -> None:
+    cells = [attributes for _, attributes in page.elements if "popover" in attributes]
+    assert len(cells) == 5 + 3 + 3 * 2
+    assert page.text.count("python -m reprior reconstruct --case sr-x4 --method 'iagan'") == 2
+    for words in ("lr 0.1", "steps 100", "cpu (x86_64)", "torch 2.0", "face-2 diverged", "began (size: 64)"):
+        assert words in page.text
+
+
+def test_gaps_and_failures_are_marked(page: Page) -> None:
+    for words in (
+        "no public weights of pggan",
+        "alexnet-owt-7be5be79.pth",
+        "1 of 4 images diverged",
+        "not reproducible",
+    ):
+        assert words in page.text
+
+
+def test_everything_is_escaped(page: Page) -> None:
+    assert "<script>alert(1)</script>" in page.text
+    assert "<script>alert" not in page.source
+    assert "IAGAN <BP> & co" in page.text and "IAGAN <BP>" not in page.source
+
+
+def test_each_picture_is_embedded_once(page: Page) -> None:
+    embedded = re.findall(r"data:image/\w+;base64,([A-Za-z0-9+/=]+)", page.source)
+    assert len(embedded) == len(set(embedded))
+    # 3 originals; 3 views a method and case, and what sr-x4 observed; 3 figures
+    assert len(embedded) == 3 + 3 * (5 + 3 + 6) + 3 + 3
+    assert all(base64.b64decode(content)[:3] in (b"\xff\xd8\xff", b"\x89PN") for content in embedded)
+
+
+def test_pictures_that_are_gone_are_a_labelled_gap(made_up: Any) -> None:
+    sidecar = table(made_up)
+    (made_up.folder / "sr-x4/csgm/0000-0001.safetensors").unlink()
+    build([sidecar], made_up.report, "make")
+    assert "No pictures:" in Page(made_up.report).text
+
+
+def test_methods_of_several_artifacts_come_in_one_order(made_up: Any) -> None:
+    orders = {"one": ["csgm", "iagan"], "two": ["bicubic", "csgm", "csgm-bp", "iagan"]}
+    for name, methods in orders.items():
+        made_up.render("table", name, cases=["sr-x4"], methods=methods, metrics=["mse"])
+    build([made_up.folder / f"{name}.json" for name in orders], made_up.report, "make")
+    cost = Page(made_up.report).text.split("seconds an image / peak MiB")[1]
+    assert cost.startswith(" Bicubic CSGM CSGM-BP IAGAN Faces, SR ×4 1.50 / 400")
+
+
+def test_cases_of_several_artifacts_come_in_one_order(made_up: Any) -> None:
+    gaussian = [f"gaussian-{ratio}" for ratio in (0.05, 0.2, 0.6)]
+    orders = {"one": ["sr-x4", "fourier-30"], "two": gaussian[1:], "three": gaussian}
+    for name, cases in orders.items():
+        made_up.render("table", name, cases=cases, methods=["csgm"], metrics=["mse"])
+    build([made_up.folder / f"{name}.json" for name in orders], made_up.report, "make")
+    summaries = re.findall(r"<summary>(.*?)</summary>", made_up.report.read_text())
+    labels = [
+        "Faces, SR ×4",
+        "Faces, Fourier 30% &amp; noise",
+        *(f"Faces, m/n = {ratio}" for ratio in (0.05, 0.2, 0.6)),
+    ]
+    assert summaries == labels
+
+
+def test_a_case_says_what_it_is(page: Page) -> None:
+    assert "operator fourier (ratio: 0.3); noise 10/255; generator began (size: 64)." in page.text
+
+
+def test_infinite_and_missing_numbers_are_shown(made_up: Any) -> None:
+    path = made_up.folder / "sr-x4/csgm/0000-0001.csv"
+    path.write_text(re.sub(r"(face-0,mse),.*", r"\1,nan", path.read_text()).replace("psnr,19.0", "psnr,inf"))
+    sidecar = table(made_up)
+    json.loads(sidecar.read_text(), parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+    build([sidecar], made_up.report, "make")
+    text = Page(made_up.report).text
+    assert "face-0 ok nan inf" in text
+
+
+def test_two_studies_stand_side_by_side(made_up: Any) -> None:
+    first = table(made_up)
+    second = first.with_name("other.json")
+    write_json(second, {**read_json(first), "study": "other", "study_title": "The other study"})
+    build([first, second], made_up.report, "make")
+    page = Page(made_up.report)
+    assert "The other study" in page.text
+    assert len(page.all("id")) == len(set(page.all("id")))
+
+
+def test_nothing_to_show_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="nothing to show"):
+        build([], tmp_path / "index.html", "make")

@@ -61,9 +61,10 @@ def save_tensors(path: str | Path, tensors: Mapping[str, torch.Tensor], meta: Ma
     """Write tensors and a JSON-able `meta` to one safetensors file."""
     from safetensors.torch import save_file
 
-    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    # Copies, because safetensors refuses tensors that share memory.
+    copies = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     with written_atomically(path) as temporary:
-        save_file(contiguous, temporary, metadata=_packed(meta))
+        save_file(copies, temporary, metadata=_packed(meta))
 
 
 def load_tensors(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:

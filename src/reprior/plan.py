@@ -287,8 +287,11 @@ class _Resolver:
         if checked["name"] in self.scale.generators:
             path, key = self.scale_path, f"generators.{checked['name']}"
             checked = checked_spec("generator", self.scale.generators[checked["name"]], path, key, also=("weights",))
-        if not isinstance(checked.get("weights"), str):
-            raise UserError(f"{path}: {key}.weights: is missing; expected the path of a .safetensors file")
+        weights = checked.get("weights")
+        if not isinstance(weights, str):
+            raise UserError(f"{path}: {key}.weights: is missing; expected a name or a .safetensors file")
+        if not weights.endswith(".safetensors"):
+            checked["weights"] = (Path(self.config.data) / "weights" / f"{weights}.safetensors").as_posix()
         return checked
 
     def _metric(self, index: int, spec: Spec) -> Spec:
@@ -365,6 +368,8 @@ class _Resolver:
 
     def _artifact(self, name: str, spec: Spec) -> Artifact:
         key = f"artifacts.{name}"
+        if name == "metrics":
+            raise UserError(f"{self.path}: {key}: the name 'metrics' is reserved; choose another")
         kind = spec.get("kind")
         renamed = {"name": kind, **{k: v for k, v in spec.items() if k != "kind"}}
         if not isinstance(kind, str):

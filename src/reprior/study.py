@@ -257,6 +257,8 @@ def load_study(root: Path, name: str) -> tuple[Study, Path]:
     known = (path.parent.name for path in (root / "studies").glob("*/study.yaml"))
     reference(name, known, root / "config.yaml", "studies", "study")
     path = root / "studies" / name / "study.yaml"
+    if name in ("report", "logs"):
+        raise UserError(f"{path}: the folders 'report' and 'logs' of the results are taken; rename the study's folder")
     study = read_model(path, Study)
     _check_references(study, path)
     return study, path

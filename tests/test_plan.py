@@ -1,0 +1,336 @@
+"""What a plan holds, and how a broken file is told."""
+
+from __future__ import annotations
+
+import copy
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from reprior.errors import UserError
+from reprior.plan import Plan, make_plan, render_spec
+
+CONFIG = {"scale": "tiny", "studies": ["mine"]}
+STUDY: dict[str, Any] = {
+    "title": "A study",
+    "images": {"faces": {"dataset": {"name": "faces-drawn"}, "count": 5, "per_job": 2}},
+    "generators": {"began": {"name": "began", "size": 64, "channels": 4, "weights": "w.safetensors"}},
+    "methods": {
+        "csgm": {"name": "csgm", "label": "CSGM"},
+        "csgm-bp": {"name": "back-projection", "start": "csgm"},
+        "up": {"name": "bicubic"},
+    },
+    "metrics": [{"name": "psnr"}, {"name": "lpips", "net": "alex"}],
+    "cases": {
+        "sr": {
+            "label": "SR x4",
+            "images": "faces",
+            "generator": "began",
+            "operator": {"name": "bicubic", "scale": 4},
+            "noise": "10/255",
+            "methods": {"csgm": {"steps": 100}, "csgm-bp": None},
+        }
+    },
+    "artifacts": {
+        "table1": {"kind": "table", "title": "T", "cases": ["sr"], "methods": ["csgm", "up"], "metrics": ["psnr"]}
+    },
+}
+SCALE: dict[str, Any] = {"title": "Tiny", "steps": {"csgm": 0.1}}
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Callable[..., Plan]:
+    """Makes a plan of the three files, each changed by an `edit`."""
+
+    def plan(
+        study: Callable[[Any], Any] = lambda _: None,
+        scale: Callable[[Any], Any] = lambda _: None,
+        config: Callable[[Any], Any] = lambda _: None,
+    ) -> Plan:
+        contents = {}
+        for name, original, edit in (("study", STUDY, study), ("scale", SCALE, scale), ("config", CONFIG, config)):
+            contents[name] = copy.deepcopy(original)
+            edit(contents[name])
+        (tmp_path / "studies/mine").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "scales").mkdir(exist_ok=True)
+        (tmp_path / "studies/mine/study.yaml").write_text(yaml.safe_dump(contents["study"]))
+        (tmp_path / "scales/tiny.yaml").write_text(yaml.safe_dump(contents["scale"]))
+        return make_plan(tmp_path, contents["config"])
+
+    return plan
+
+
+def put(path: str, value: Any) -> Callable[[Any], None]:
+    """An edit that sets the value at a dotted path; a number is a place in a list."""
+
+    def edit(content: Any) -> None:
+        *parents, last = path.split("/")
+        for part in parents:
+            content = content[int(part) if part.isdigit() else part]
+        content[last] = value
+
+    return edit
+
+
+def drop(path: str) -> Callable[[Any], None]:
+    """An edit that removes the key at a dotted path."""
+
+    def edit(content: Any) -> None:
+        *parents, last = path.split("/")
+        for part in parents:
+            content = content[part]
+        del content[last]
+
+    return edit
+
+
+BROKEN = {
+    "unknown config key": (
+        "config",
+        put("scales", "demo"),
+        r"config.yaml: scales: unknown key; did you mean 'scale'\?",
+    ),
+    "missing config key": ("config", drop("scale"), r"config.yaml: scale: is missing"),
+    "wrong type in config": (
+        "config",
+        put("images_per_job", "many"),
+        r"config.yaml: images_per_job: .*integer.*'many'",
+    ),
+    "no images per job": ("config", put("images_per_job", 0), r"images_per_job: .*greater than or equal to 1.*0"),
+    "unknown device": ("config", put("device", "gpu"), r"config.yaml: device: .*'auto', 'cpu', 'cuda' or 'mps'.*'gpu'"),
+    "unknown scale": (
+        "config",
+        put("scale", "tinny"),
+        r"config.yaml: scale: there is no scale 'tinny'; did you mean 'tiny'\?",
+    ),
+    "unknown study": ("config", put("studies", ["mime"]), r"studies: there is no study 'mime'; did you mean 'mine'\?"),
+    "unknown study key": ("study", put("case", {}), r"study.yaml: case: unknown key; did you mean 'cases'\?"),
+    "missing study key": ("study", drop("artifacts"), r"study.yaml: artifacts: is missing"),
+    "empty cases": ("study", put("cases", {}), r"cases: .*at least 1 item"),
+    "title is a number": ("study", put("title", 3), r"title: .*valid string, got 3"),
+    "unknown data set": (
+        "study",
+        put("images/faces/dataset/name", "faces-drown"),
+        r"images.faces.dataset.name: there is no dataset 'faces-drown'; did you mean 'faces-drawn'\?",
+    ),
+    "data set without a name": ("study", put("images/faces/dataset", {}), r"images.faces.dataset.name: is missing"),
+    "unknown setting of a data set": (
+        "study",
+        put("images/faces/dataset/splt", "test"),
+        r"images.faces.dataset.splt: unknown key; did you mean 'split'\?",
+    ),
+    "count and ids": ("study", put("images/faces/ids", ["000001"]), r"images.faces: give either 'count'.* or 'ids'"),
+    "an id twice": (
+        "study",
+        put("images/faces", {"dataset": {"name": "faces-drawn"}, "ids": ["000001", "000001"]}),
+        r"images.faces: an id appears twice",
+    ),
+    "negative first": (
+        "study",
+        put("images/faces/first", -1),
+        r"images.faces.first: .*greater than or equal to 0, got -1",
+    ),
+    "unknown generator": (
+        "study",
+        put("generators/began/name", "begun"),
+        r"no generator 'begun'; did you mean 'began'\?",
+    ),
+    "generator without weights": ("study", drop("generators/began/weights"), r"generators.began.weights: is missing"),
+    "wrong size of a generator": ("study", put("generators/began/size", 65), r"generators.began.size: .*got 65"),
+    "unknown method plug-in": (
+        "study",
+        put("methods/csgm/name", "cgsm"),
+        r"methods.csgm.name: .*did you mean 'csgm'\?",
+    ),
+    "unknown setting of a method": (
+        "study",
+        put("methods/csgm/stps", 3),
+        r"methods.csgm.stps: unknown key; did you mean 'steps'\?",
+    ),
+    "negative learning rate": ("study", put("methods/csgm/lr", -0.1), r"methods.csgm.lr: .*greater than 0, got -0.1"),
+    "true as a number": ("study", put("methods/csgm/steps", True), r"methods.csgm.steps: .*integer, got True"),
+    "start of a method missing": ("study", drop("methods/csgm-bp/start"), r"methods.csgm-bp.start: is missing"),
+    "start of a method misspelt": (
+        "study",
+        put("methods/csgm-bp/start", "csgmm"),
+        r"methods.csgm-bp.start: there is no method .*did you mean 'csgm'\?",
+    ),
+    "start where none belongs": (
+        "study",
+        put("methods/up/start", "csgm"),
+        r"methods.up.start: 'bicubic' does not begin",
+    ),
+    "reserved method name": ("study", put("methods/observation", {"name": "bicubic"}), r"'observation' is reserved"),
+    "reserved artifact name": (
+        "study",
+        put("artifacts/metrics", {}),
+        r"artifacts.metrics: the name 'metrics' is reserved",
+    ),
+    "method name with a space": ("study", put("methods/a b", {"name": "bicubic"}), r"methods.a b: .*match pattern"),
+    "case without the method's start": (
+        "study",
+        drop("cases/sr/methods/csgm"),
+        r"cases.sr.methods.csgm-bp: begins from 'csgm', which this case lacks",
+    ),
+    "case without a generator": (
+        "study",
+        drop("cases/sr/generator"),
+        r"cases.sr.generator: is missing; 'csgm' needs one",
+    ),
+    "case of an unknown generator": (
+        "study",
+        put("cases/sr/generator", "x"),
+        r"cases.sr.generator: there is no generator",
+    ),
+    "case of an unknown image set": (
+        "study",
+        put("cases/sr/images", "face"),
+        r"cases.sr.images: there is no image set 'face'; did you mean 'faces'\?",
+    ),
+    "case of an unknown method": (
+        "study",
+        put("cases/sr/methods/cgsm", None),
+        r"cases.sr.methods: there is no method of this study 'cgsm'; did you mean 'csgm'\?",
+    ),
+    "unknown setting in a case": (
+        "study",
+        put("cases/sr/methods/csgm/restart", 2),
+        r"cases.sr.methods.csgm.restart: unknown key; did you mean 'restarts'\?",
+    ),
+    "unknown operator": (
+        "study",
+        put("cases/sr/operator/name", "bicubik"),
+        r"operator 'bicubik'; did you mean 'bicubic'\?",
+    ),
+    "operator setting missing": ("study", drop("cases/sr/operator/scale"), r"cases.sr.operator.scale: is missing"),
+    "noise out of range": ("study", put("cases/sr/noise", 10), r"cases.sr.noise: .*less than or equal to 1, got 10"),
+    "noise in words": ("study", put("cases/sr/noise", "little"), r"cases.sr.noise: .*number, got 'little'"),
+    "unknown metric": ("study", put("metrics", [{"name": "pnsr"}]), r"'psnr'\?"),
+    "unknown artifact kind": ("study", put("artifacts/table1/kind", "tabel"), r"did you mean 'table'\?"),
+    "artifact of an unknown case": ("study", put("artifacts/table1/cases", ["rs"]), r"artifacts.table1.cases: .*'rs'"),
+    "artifact of an unknown method": (
+        "study",
+        put("artifacts/table1/methods", ["x"]),
+        r"artifacts.table1.methods: .*'x'",
+    ),
+    "unknown artifact setting": (
+        "study",
+        put("artifacts/table1/titel", "x"),
+        r"table1.titel: unknown key; did you mean 'title'",
+    ),
+    "scale with an unknown key": ("scale", put("step", {}), r"tiny.yaml: step: unknown key; did you mean 'steps'\?"),
+    "scale of an unknown data set": (
+        "scale",
+        put("datasets", {"celebb": {}}),
+        r"tiny.yaml: datasets.celebb.dataset: is missing",
+    ),
+    "scale of a misspelt data set": (
+        "scale",
+        put("datasets", {"celebb": {"dataset": {"name": "faces-drawn"}}}),
+        r"tiny.yaml: datasets.celebb: there is no dataset 'celebb'; did you mean 'celeba'\?",
+    ),
+    "scale with more than all steps": (
+        "scale",
+        put("steps/csgm", 2.0),
+        r"tiny.yaml: steps.csgm: .*less than or equal to 1",
+    ),
+    "scale of a method without steps": (
+        "scale",
+        put("steps/bicubic", 0.5),
+        r"steps.bicubic: the method 'bicubic' takes no steps",
+    ),
+    "scale with a misspelt setting": (
+        "scale",
+        put("methods", {"csgm": {"lrr": 0.2}}),
+        r"tiny.yaml: methods.csgm.lrr: unknown key; did you mean 'lr'\?",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_file_gets_one_message(name: str, project: Callable[..., Plan]) -> None:
+    file, edit, message = BROKEN[name]
+    with pytest.raises(UserError) as caught:
+        project(**{file: edit})
+    assert re.search(message, str(caught.value)), str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_is_not_yaml_is_named_with_its_line(project: Callable[..., Plan], tmp_path: Path) -> None:
+    project()
+    (tmp_path / "studies/mine/study.yaml").write_text("title: [unclosed\n")
+    with pytest.raises(UserError, match=r"study.yaml: is not valid YAML.*line"):
+        make_plan(tmp_path, CONFIG)
+
+
+def test_a_key_given_twice_is_an_error(project: Callable[..., Plan], tmp_path: Path) -> None:
+    project()
+    (tmp_path / "scales/tiny.yaml").write_text("title: a\ntitle: b\n")
+    with pytest.raises(UserError, match=r"tiny.yaml: .*'title' is given twice"):
+        make_plan(tmp_path, CONFIG)
+
+
+def test_settings_are_the_papers_unless_the_study_the_case_or_the_scale_says_otherwise(
+    project: Callable[..., Plan],
+) -> None:
+    spec = project().studies["mine"].cases["sr"].cells["csgm"].spec
+    assert spec["lr"] == 0.1  # the plug-in's default
+    assert spec["steps"] == 10  # the case's 100, a tenth of it at this scale
+
+
+def test_numbers_may_be_written_as_in_papers(project: Callable[..., Plan], tmp_path: Path) -> None:
+    plan = project()
+    assert plan.studies["mine"].cases["sr"].noise == pytest.approx(10 / 255)
+    path = tmp_path / "studies/mine/study.yaml"
+    path.write_text(path.read_text().replace("steps: 100", "lr: 1e-2"))
+    assert make_plan(tmp_path, CONFIG).studies["mine"].cases["sr"].cells["csgm"].spec["lr"] == 0.01
+
+
+def test_batches_are_named_by_their_images(project: Callable[..., Plan]) -> None:
+    images = project().studies["mine"].images["faces"]
+    assert images.batches == ("0000-0001", "0002-0003", "0004-0004")
+    assert images.selection("0002-0003") == {
+        "dataset": {"name": "faces-drawn", "size": 64, "split": "test"},
+        "shift": 0,
+        "first": 2,
+        "count": 2,
+    }
+
+
+def test_more_images_keep_the_names_of_whole_batches(project: Callable[..., Plan]) -> None:
+    few = project().studies["mine"].images["faces"].batches
+    more = project(study=put("images/faces/count", 8)).studies["mine"].images["faces"].batches
+    assert few[:2] == more[:2]
+
+
+def test_a_scale_replaces_a_data_set_and_its_count(project: Callable[..., Plan]) -> None:
+    drawn = {"faces-drawn": {"dataset": {"name": "scenes-drawn"}, "count": 3}}
+    images = project(scale=put("datasets", drawn)).studies["mine"].images["faces"]
+    assert images.spec.dataset["name"] == "scenes-drawn"
+    assert images.spec.size == 3
+
+
+def test_a_metric_without_its_weights_is_a_gap_with_a_reason(project: Callable[..., Plan]) -> None:
+    assert "alexnet" in project().metric_gaps["lpips-alex"]
+
+
+def test_a_case_with_a_gap_has_no_cells_to_compute(project: Callable[..., Plan]) -> None:
+    plan = project(study=put("cases/sr/gap", "no weights"))
+    assert list(plan.cells()) == []
+    assert render_spec(plan, "mine", "table1")["cases"]["sr"]["gap"] == "no weights"
+
+
+def test_planning_does_not_import_torch(root: Path) -> None:
+    import subprocess
+
+    code = (
+        "import sys; from pathlib import Path; from reprior.plan import make_plan;"
+        "make_plan(Path('.'), {'scale': 'full', 'studies': ['iagan']}); print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

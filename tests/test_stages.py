@@ -1,0 +1,122 @@
+"""Each stage turns files into files; run here by hand, without Snakemake."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from reprior import stages
+from reprior.cli import main
+from reprior.errors import UserError
+from reprior.files import load_arrays, load_tensors
+
+SELECTION = {"dataset": {"name": "faces-drawn"}, "first": 3, "count": 2, "shift": 0}
+CASE = {"study": "s", "case": "c", "operator": {"name": "bicubic", "scale": 4}, "noise": 0.1}
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    path = tmp_path / "images.safetensors"
+    stages.prepare(SELECTION, tmp_path, path)
+    return path
+
+
+def test_prepared_images_are_those_of_the_data_set(images: Path) -> None:
+    from reprior.datasets.faces_drawn import FacesDrawn
+
+    arrays, meta = load_arrays(images)
+    assert meta["ids"] == ["000003", "000004"]
+    assert np.array_equal(arrays["images"], FacesDrawn().load(meta["ids"]))
+
+
+@pytest.mark.parametrize("rows", [5, -5])
+def test_shifted_images_move_and_repeat_their_edge(tmp_path: Path, images: Path, rows: int) -> None:
+    stages.prepare({**SELECTION, "shift": rows}, tmp_path, tmp_path / "shifted.safetensors")
+    moved, original = (load_arrays(path)[0]["images"] for path in (tmp_path / "shifted.safetensors", images))
+    kept, edge = (np.s_[5:], np.s_[:5]) if rows > 0 else (np.s_[:-5], np.s_[-5:])
+    source, repeated = (np.s_[:-5], original[:, :, :1]) if rows > 0 else (np.s_[5:], original[:, :, -1:])
+    assert np.array_equal(moved[:, :, kept], original[:, :, source])
+    assert np.array_equal(moved[:, :, edge], np.broadcast_to(repeated, moved[:, :, edge].shape))
+
+
+def test_noise_has_the_stated_level_on_the_unit_scale(tmp_path: Path, images: Path) -> None:
+    stages.observe(images, {**CASE, "operator": {"name": "identity"}}, tmp_path / "y.safetensors")
+    noise = load_tensors(tmp_path / "y.safetensors")[0]["y"] - load_tensors(images)[0]["images"]
+    assert noise.std().item() == pytest.approx(0.1, rel=0.02)
+    assert noise.mean().item() == pytest.approx(0, abs=0.003)
+
+
+def test_an_image_is_observed_alike_alone_and_in_a_batch(tmp_path: Path, images: Path) -> None:
+    stages.prepare({**SELECTION, "first": 4, "count": 1}, tmp_path, tmp_path / "one.safetensors")
+    for case in (CASE, {**CASE, "operator": {"name": "gaussian", "ratio": 0.01}}):
+        stages.observe(images, case, tmp_path / "both.y")
+        stages.observe(tmp_path / "one.safetensors", case, tmp_path / "one.y")
+        both, one = (load_tensors(tmp_path / name)[0]["y"] for name in ("both.y", "one.y"))
+        torch.testing.assert_close(both[1:], one, rtol=0, atol=5e-5)  # of numbers up to about 20
+
+
+def test_a_job_says_how_it_came_about(tmp_path: Path, images: Path) -> None:
+    stages.observe(images, CASE, tmp_path / "y.safetensors")
+    out = tmp_path / "up" / "0000-0001.safetensors"
+    main(
+        [
+            "reconstruct",
+            str(tmp_path / "y.safetensors"),
+            "--label",
+            "up",
+            "--method",
+            '{"name": "bicubic"}',
+            "--out",
+            str(out),
+        ]
+    )
+    main(
+        [
+            "evaluate",
+            str(out),
+            "--images",
+            str(images),
+            "--metrics",
+            '[{"name": "psnr"}]',
+            "--out",
+            str(tmp_path / "m.csv"),
+        ]
+    )
+    job = json.loads(out.with_suffix(".json").read_text())
+    assert job["status"] == ["ok", "ok"]
+    assert job["seconds"] > 0
+    assert job["peak_memory_mib"] > 1
+    assert job["operator"] == CASE["operator"]
+    rows = (tmp_path / "m.csv").read_text().splitlines()
+    assert rows[0] == "study,case,method,image,metric,value"
+    assert {tuple(row.split(",")[:5]) for row in rows[1:]} == {
+        ("s", "c", "up", image, metric)
+        for image in ("000003", "000004")
+        for metric in ("psnr", "seconds", "memory_mib")
+    }
+
+
+def test_tables_are_joined_under_one_heading(tmp_path: Path) -> None:
+    for name, row in (("a", "1,2"), ("b", "3,4")):
+        (tmp_path / name).write_text(f"x,y\n{row}\n")
+    stages.aggregate([tmp_path / "a", tmp_path / "b"], tmp_path / "all")
+    assert (tmp_path / "all").read_text() == "x,y\n1,2\n3,4\n"
+
+
+def test_a_download_that_is_not_there_is_told_with_its_hash_and_place(tmp_path: Path) -> None:
+    path = tmp_path / "raw/celeba/img_align_celeba.zip"
+    with pytest.raises(SystemExit) as stop:
+        main(["acquire", str(path)])
+    message = str(stop.value)
+    assert str(path) in message
+    assert "46fb89443c578308acf364d7d379fe1b9efb793042c0af734b6112e4fd3a8c74" in message
+    assert "1443490838" in message
+
+
+def test_a_data_set_asked_for_too_many_images_says_so(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="999999"):
+        stages.prepare({**SELECTION, "first": 999_999}, tmp_path, tmp_path / "x")

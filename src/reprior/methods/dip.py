@@ -1,0 +1,61 @@
+"""Deep Image Prior: a network that has seen nothing, fitted to one observation."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from reprior.errors import UserError
+from reprior.methods.base import Problem, Reconstruction
+from reprior.networks.skip import Skip
+from reprior.optimise import Variables, minimise
+from reprior.per_image import PerImage
+from reprior.types import Count, NonNegative, Positive
+
+
+def dip(
+    problem: Problem,
+    *,
+    steps: Count = 2000,
+    lr: Positive = 0.01,
+    noise: NonNegative = 0.03,
+    input_depth: Count = 32,
+    channels: Count = 128,
+    skip: Count = 4,
+    scales: Count = 5,
+    keep: Literal["best", "last"] = "last",
+) -> Reconstruction:
+    """x = f_theta(u + noise n), theta = argmin mean((y - A f_theta(u + noise n))^2), n ~ N(0, 1) new in each step.
+
+    Ulyanov, Vedaldi, Lempitsky: Deep Image Prior, CVPR 2018. u ~ U[0, 1) / 10 is fixed and theta, the weights of an
+    untrained encoder-decoder of 2,217,831 parameters, is tuned by Adam. The defaults are the released ones of x4
+    super-resolution (x8: 4000 steps, noise 0.05; denoising: 3000 steps, noise 1/30); the result is the network's output
+    in the last step. IAGAN divides the steps by 4 where y is noisy.
+
+    The paper leaves open: A for the problems of IAGAN (ours: the problem's own operator).
+    """
+    _, height, width = problem.operator.image_shape
+    if min(height, width) <= 2**scales:
+        raise UserError(
+            f"case {problem.case}: method dip: images of {height} x {width} are too small for {scales} scales; "
+            "set fewer `scales`"
+        )
+    net = Skip(input_depth, channels, skip, scales)
+    f = PerImage(net, together=False)
+    shape = (input_depth, height, width)
+    u = problem.draw("input", lambda rng: torch.rand(shape, generator=rng)) / 10
+
+    def objective(variables: Variables, step: int) -> tuple[Tensor, Variables]:
+        n = problem.draw("input noise", lambda rng: torch.randn(shape, generator=rng), restart=step) if noise else 0
+        x = f(variables["theta"], u + noise * n)
+        return problem.residual(x) / problem.y[0].numel(), {"x": x}
+
+    def drawn(rng: torch.Generator) -> Tensor:
+        net.draw_weights(rng)
+        return f.weights()
+
+    start = {"theta": problem.draw("weights", drawn)}
+    found = minimise(objective, start, steps=steps, lr=lr, keep=keep, watch=problem.watch, name="dip")
+    return Reconstruction(found.kept["x"], trace=found.trace, status=found.status)

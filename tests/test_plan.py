@@ -234,6 +234,11 @@ BROKEN = {
         put("datasets", {"celebb": {"dataset": {"name": "faces-drawn"}}}),
         r"tiny.yaml: datasets.celebb: there is no dataset 'celebb'; did you mean 'celeba'\?",
     ),
+    "scale with a gap in an unknown case": (
+        "scale",
+        put("gaps", {"mine": {"rs": "why"}}),
+        r"tiny.yaml: gaps.mine: there is no case 'rs'; did you mean 'sr'\?",
+    ),
     "scale with more than all steps": (
         "scale",
         put("steps/csgm", 2.0),
@@ -319,8 +324,11 @@ def test_a_metric_without_its_weights_is_a_gap_with_a_reason(project: Callable[.
     assert "alexnet" in project().metric_gaps["lpips-alex"]
 
 
-def test_a_case_with_a_gap_has_no_cells_to_compute(project: Callable[..., Plan]) -> None:
-    plan = project(study=put("cases/sr/gap", "no weights"))
+@pytest.mark.parametrize(
+    "edit", [{"study": put("cases/sr/gap", "no weights")}, {"scale": put("gaps", {"mine": {"sr": "no weights"}})}]
+)
+def test_a_case_with_a_gap_has_no_cells_to_compute(project: Callable[..., Plan], edit: dict[str, Any]) -> None:
+    plan = project(**edit)
     assert list(plan.cells()) == []
     assert render_spec(plan, "mine", "table1")["cases"]["sr"]["gap"] == "no weights"
 

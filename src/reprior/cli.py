@@ -11,12 +11,14 @@ from typing import Any
 
 from reprior import __version__, stages
 from reprior.errors import UserError
+from reprior.memory import keep_freed_memory
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one subcommand; an error that the user can mend ends with one message and exit status 1."""
     parsed = vars(_parser().parse_args(arguments))
     run: Callable[..., None] = parsed.pop("run")
+    keep_freed_memory()
     try:
         run(**parsed)
     except UserError as error:

@@ -240,6 +240,7 @@ class _Resolver:
     def __init__(self, root: Path, config: Config, scale: Scale, scale_path: Path, name: str) -> None:
         self.config, self.scale, self.scale_path, self.name = config, scale, scale_path, name
         self.study, self.path = load_study(root, name)
+        self.gaps = scale.gaps.get(name, {})
         self.folder = Path(config.results) / config.scale / name
         self.reported = self.path.with_name("reported.csv").relative_to(root)
 
@@ -248,6 +249,8 @@ class _Resolver:
         study = self.study
         for name, entry in study.methods.items():
             self._method_entry(name, entry)
+        for name in self.gaps:
+            reference(name, study.cases, self.scale_path, f"gaps.{self.name}", "case")
         images = {name: self._images(name, spec) for name, spec in study.images.items()}
         return StudyPlan(
             name=self.name,
@@ -319,7 +322,7 @@ class _Resolver:
             noise=case.noise,
             generator=case.generator,
             cells=cells,
-            gap=case.gap,
+            gap=case.gap or self.gaps.get(name),
             folder=self.folder / name,
         )
 

@@ -136,6 +136,8 @@ class Scale(Strict):
     methods: dict[str, dict[str, Any]] = {}
     """Settings of a method (by plug-in) that differ at this scale."""
     metrics: dict[str, dict[str, Any]] = {}
+    gaps: dict[str, dict[str, str]] = {}
+    """By study and case: why the case is not computed at this scale."""
 
 
 class _Loader(yaml.SafeLoader):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -71,7 +72,9 @@ def save(context: Context, figure: Figure, notes: Iterable[str] = ()) -> None:
     from matplotlib import pyplot
 
     printed = ["; ".join(filter(None, [f"{context.spec['scale']} scale", context.note])), *notes]
-    figure.text(0.01, -0.01, "\n".join(printed), fontsize=SMALL, color=GREY, va="top", style="italic")
+    columns = int(figure.get_figwidth() * 72 / (0.52 * SMALL))  # a letter is about half as wide as high
+    lines = [line for note in printed for line in textwrap.wrap(note, columns)]
+    figure.text(0.01, -0.01, "\n".join(lines), fontsize=SMALL, color=GREY, va="top", style="italic")
     undated: dict[str, dict[str, Any]] = {".pdf": {"CreationDate": None}, ".png": {"Software": None}}
     for suffix, metadata in undated.items():
         with context.writing(suffix) as path:

@@ -61,8 +61,16 @@ def _place(context: Context, case: str, x: str) -> float:
 
 
 def _gaps(context: Context, found: Sequence[Entry]) -> list[str]:
-    """What is not drawn and why: `IAGAN: m/n = 0.1: no weights`."""
-    return [f"{context.label(e.method)}, {context.cases[e.case]['label']}: {e.gap}" for e in found if e.gap]
+    """What is not drawn and why, a line for all methods that lack the same: `m/n = 0.1: no weights`."""
+    lacking: dict[tuple[str, str], list[str]] = {}
+    for entry in found:
+        if entry.gap:
+            lacking.setdefault((entry.case, entry.gap), []).append(context.label(entry.method))
+    everyone = len({entry.method for entry in found})
+    return [
+        f"{context.cases[case]['label']}{'' if len(labels) == everyone else ', ' + ', '.join(labels)}: {gap}"
+        for (case, gap), labels in lacking.items()
+    ]
 
 
 def _draw(axes: Axes, context: Context, places: Mapping[str, float], methods: Sequence[str], metric: str) -> None:

@@ -53,9 +53,10 @@ make_venv() {
     touch "$unfinished"
 }
 
+# Compiled as they are installed, as pip does: where Python may not write bytecode, each job would compile torch anew.
 add() {
     if [ "$installer" = uv ]; then
-        .venv/bin/uv pip install --python .venv/bin/python "$@" ||
+        .venv/bin/uv pip install --compile-bytecode --python .venv/bin/python "$@" ||
             fail "uv could not install the packages. It does not read pip's configuration: where a mirror, a proxy or
 certificates are set up for pip, use INSTALLER=pip."
     else
@@ -78,7 +79,7 @@ locked_version() {
 }
 
 add_cpu_torch() {
-    .venv/bin/uv pip install --python .venv/bin/python --torch-backend cpu --no-deps \
+    .venv/bin/uv pip install --compile-bytecode --python .venv/bin/python --torch-backend cpu --no-deps \
         "torch==$(locked_version torch)" "torchvision==$(locked_version torchvision)" ||
         fail "the CPU wheels of torch could not be installed. Put torch and torchvision into .venv yourself
 (see the install page of PyTorch), then use TORCH=installed."

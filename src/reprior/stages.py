@@ -122,26 +122,24 @@ def reconstruct(
     kept = {"images": found.images, "latents": found.latents, "trace": found.trace}
     origin = {"study": meta["study"], "case": meta["case"], "method": label, "ids": meta["ids"], "status": list(status)}
     save_tensors(out, {key: tensor for key, tensor in kept.items() if tensor is not None}, origin)
-    write_json(
-        out.with_suffix(".json"),
-        origin
-        | {
-            "plugin": name,
-            "settings": settings,
-            "generator": generator,
-            "operator": meta["operator"],
-            "noise": meta["noise"],
-            "start": str(start) if start else None,
-            "seconds": seconds,
-            "seconds_per_image": seconds / len(problem),
-            "peak_memory_mib": _peak_memory_mib(where),
-            "device": _device_name(where),
-            "threads": torch.get_num_threads(),
-            "command": shlex.join(["python", "-m", "reprior", *sys.argv[1:]]),
-            "versions": {"reprior": __version__, "torch": torch.__version__, "python": sys.version.split()[0]},
-        },
-    )
+    asked = {"plugin": name, "settings": settings, "generator": generator, "start": str(start) if start else None}
+    solved = {"operator": meta["operator"], "noise": meta["noise"]}
+    spent = {"seconds": seconds, "seconds_per_image": seconds / len(problem)}
+    write_json(out.with_suffix(".json"), origin | asked | solved | spent | _circumstances(where))
     watch.done()
+
+
+def _circumstances(device: torch.device) -> dict[str, Any]:
+    """On what and by which command a job was run."""
+    import torch
+
+    return {
+        "peak_memory_mib": _peak_memory_mib(device),
+        "device": _device_name(device),
+        "threads": torch.get_num_threads(),
+        "command": shlex.join(["python", "-m", "reprior", *sys.argv[1:]]),
+        "versions": {"reprior": __version__, "torch": torch.__version__, "python": sys.version.split()[0]},
+    }
 
 
 def _chosen(device: str) -> str:

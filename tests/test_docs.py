@@ -94,9 +94,9 @@ def made(plan: Plan) -> set[str]:
             files |= {study.folder / f"{name}{suffix}" for suffix in (".json", *artifact.suffixes)}
     for case, cell in plan.cells():
         folder = case.folder / cell.method
-        files |= {
-            folder / f"{batch}{end}" for batch in case.images.batches for end in (".safetensors", ".json", ".csv")
-        }
+        log = plan.folder / "logs/reconstruct" / case.study / case.name / cell.method
+        for batch in case.images.batches:
+            files |= {folder / f"{batch}{end}" for end in (".safetensors", ".json", ".csv")} | {log / f"{batch}.log"}
     return {file.as_posix() for file in files}
 
 

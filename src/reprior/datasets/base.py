@@ -20,10 +20,12 @@ CHUNK = 16
 
 
 class Dataset(ABC):
-    """Images by name, in a fixed order."""
+    """Images by name, in a fixed order.
 
-    SOURCES: tuple[str, ...] = ()
-    """Names of the raw downloads that the images are made from."""
+    A module whose images come from downloads names them in a constant `SOURCES`, which the planner reads, and its
+    class takes the folder of downloads as `raw`.
+    """
+
     image_shape: tuple[int, int, int]
 
     @abstractmethod

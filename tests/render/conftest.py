@@ -1,4 +1,4 @@
-"""A made-up study on disk: drawn noise pictures, made-up numbers, a gap, a diverged image, no LPIPS."""
+"""Made-up studies on disk: drawn noise pictures, made-up numbers, a gap, a diverged image, no LPIPS."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ METHODS = {
     "iagan": "IAGAN",
     "iagan-bp": "IAGAN <BP> & co",
 }
+CASES = ["sr-x4", "fourier-30", "no-weights"]
 PSNR = {"bicubic": 22.0, "naive": 15.0, "csgm": 19.0, "csgm-bp": 21.5, "iagan": 25.0, "iagan-bp": 25.5}
 BATCHES = ("0000-0001", "0002-0003")
 NO_LPIPS = "needs the file alexnet-owt-7be5be79.pth in data/raw/lpips/"
@@ -32,20 +33,31 @@ table,fourier-30,naive,psnr,19.23,not reproducible
 table,no-weights,csgm,psnr,21.38,
 other,sr-x4,bicubic,psnr,99,of another artifact
 """
+JUDGED = """table,sr-x4,bicubic,psnr,26.50,
+table,sr-x4,csgm-bp,psnr,18.20,
+table,fourier-30,csgm,psnr,20.12,
+table,fourier-30,csgm,ssim,0.50,
+table,fourier-30,iagan,psnr,25.50,
+times,sr-x4,csgm,seconds,30,
+times,sr-x4,iagan,seconds,100,
+"""
+"""What the paper says besides, so that each verdict is there."""
+DEMO = {"scale": "demo", "scale_title": "Demo scale", "comparable": False, "note": "drawn data: not comparable"}
+FULL = {"scale": "full", "scale_title": "Full scale", "comparable": True, "note": ""}
 
 
 class MadeUp:
     """A study whose every number and picture is known."""
 
-    def __init__(self, root: Path, size: int = 24) -> None:
-        self.root, self.size = root, size
+    def __init__(self, root: Path, size: int = 24, scale: dict[str, Any] = DEMO) -> None:
+        self.root, self.size, self.scale = root, size, scale
         self.report = root / "report/index.html"
         self.folder = root / "results/demo/made-up"
         self.ids = [f"face-{i}" for i in range(4)]
         self.rng = np.random.default_rng(0)
         self.cases: dict[str, Any] = {}
         self.reported = root / "reported.csv"
-        self.reported.write_text(REPORTED)
+        self.reported.write_text(REPORTED + (JUDGED if scale["comparable"] else ""))
         self._images()
         sr = {"name": "bicubic", "scale": 4}
         self.add("sr-x4", "Faces, SR ×4", sr, ["bicubic", "csgm", "csgm-bp", "iagan", "iagan-bp"], diverged=True)
@@ -147,10 +159,7 @@ class MadeUp:
             "study_title": "A made-up study",
             "artifact": artifact,
             "kind": kind,
-            "scale": "demo",
-            "scale_title": "Demo scale",
-            "comparable": False,
-            "note": "drawn data: not comparable",
+            **self.scale,
             "settings": {"title": f"The {artifact}", "caption": "", **settings},
             "methods": {method: {"label": METHODS[method]} for method in settings.get("methods", ())},
             "cases": {case: self.cases[case] for case in settings["cases"]},
@@ -167,11 +176,11 @@ class MadeUp:
     def everything(self) -> list[Path]:
         """One artifact of each kind; their sidecars."""
         gaussian = [case for case in self.cases if case.startswith("gaussian")]
-        three, every = ["sr-x4", "fourier-30", "no-weights"], list(METHODS)
+        every = list(METHODS)
         made = [
-            self.render("table", "table", cases=three, methods=every, metrics=["psnr", "lpips"]),
+            self.render("table", "table", cases=CASES, methods=every, metrics=["psnr", "lpips"]),
             self.render("sweep", "sweep", cases=gaussian, methods=["csgm", "iagan"]),
-            self.render("grid", "grid", cases=three, methods=every, pictures=3),
+            self.render("grid", "grid", cases=CASES, methods=every, pictures=3),
             self.render("masks", "masks", cases=["fourier-30"]),
         ]
         return [path.with_name(f"{path.name}.json") for path in made]
@@ -181,6 +190,25 @@ class MadeUp:
 def made_up(tmp_path: Path) -> MadeUp:
     """A fresh made-up study."""
     return MadeUp(tmp_path)
+
+
+@pytest.fixture
+def comparable(tmp_path: Path) -> MadeUp:
+    """A fresh made-up study at a scale that is judged against the paper."""
+    return MadeUp(tmp_path, scale=FULL)
+
+
+@pytest.fixture(scope="session")
+def judged(tmp_path_factory: pytest.TempPathFactory) -> MadeUp:
+    """A made-up study at the papers' scale, with every verdict in its report; not to be changed."""
+    study = MadeUp(tmp_path_factory.mktemp("judged"), scale=FULL)
+    tables = [
+        study.render("table", "table", cases=CASES, methods=list(METHODS), metrics=["psnr", "ssim", "lpips"]),
+        study.render("table", "times", cases=CASES[:1], methods=["csgm", "iagan"], metrics=["seconds"]),
+    ]
+    sidecars = [path.with_name(f"{path.name}.json") for path in tables]
+    build(sidecars, study.report, "snakemake --cores 2 --config scale=full")
+    return study
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,12 @@ import pytest
 
 from reprior.errors import UserError
 from reprior.files import read_json, save_arrays
+from reprior.metrics.averaging import bootstrap_interval
 from reprior.plugins import plugin
 from reprior.render.pictures import pixels, views
 from reprior.render.style import method_styles
 
+LONG_NOTE = "64 pixels, public BEGAN-64; 8 of 64 images; steps: csgm 25%, dip 12.5%, iagan 25%"
 GAUSSIAN = ["gaussian-0.05", "gaussian-0.2", "gaussian-0.6"]
 
 
@@ -39,7 +42,31 @@ def test_a_sweep_holds_the_averages_at_the_operators_setting(rendered: Any) -> N
     points = figure(rendered.folder / "sweep")["points"]
     assert [point["x"] for point in points if point["method"] == "csgm"] == [0.05, 0.2, 0.6]
     first = next(point for point in points if (point["case"], point["method"]) == ("gaussian-0.2", "iagan"))
-    assert first["y"] == pytest.approx(np.mean([10 ** (-(25 + 6 * 0.2 + i) / 10) for i in range(4)]))
+    errors = [10 ** (-(25 + 6 * 0.2 + i) / 10) for i in range(4)]
+    assert first["y"] == pytest.approx(np.mean(errors))
+    assert first["interval"] == pytest.approx(bootstrap_interval("mse", errors))
+
+
+def test_a_sweep_over_what_is_not_finite_or_a_single_image_is_drawn_without_its_band(made_up: Any) -> None:
+    path = made_up.folder / GAUSSIAN[0] / "csgm/0000-0001.csv"
+    path.write_text(re.sub(r"(face-0,mse),.*", r"\1,nan", path.read_text()))
+    for case in GAUSSIAN:
+        made_up.cases[case]["batches"] = made_up.cases[case]["batches"][:1]
+        iagan = made_up.folder / case / "iagan/0000-0001.csv"
+        iagan.write_text(re.sub(r".*face-1,.*\n", "", iagan.read_text()))
+    points = figure(made_up.render("sweep", "sweep", cases=GAUSSIAN, methods=["csgm", "iagan"]))["points"]
+    assert {(p["method"], p["x"]) for p in points if p["interval"]} == {("csgm", 0.2), ("csgm", 0.6)}
+
+
+def test_a_long_note_is_wrapped_within_its_figure(made_up: Any) -> None:
+    from PIL import Image
+
+    widths = []
+    for note in ("short", LONG_NOTE):
+        out = made_up.render("masks", "masks", {"note": note}, cases=["fourier-30"])
+        with Image.open(out.with_name("masks.png")) as picture:
+            widths.append(picture.width)
+    assert widths[1] <= 1.1 * widths[0]
 
 
 def test_a_sweep_names_what_it_lacks_once(made_up: Any) -> None:

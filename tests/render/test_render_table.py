@@ -14,6 +14,7 @@ import pytest
 
 from reprior.errors import UserError
 from reprior.files import read_json
+from reprior.metrics.averaging import bootstrap_interval
 
 EVERY = ["bicubic", "naive", "csgm", "csgm-bp", "iagan", "iagan-bp"]
 CASES = ["sr-x4", "fourier-30", "no-weights"]
@@ -46,6 +47,7 @@ def test_ours_paper_and_difference(made_up: Any) -> None:
     assert float(row["ours"]) == pytest.approx(-10 * math.log10(mean_mse))
     assert float(row["paper"]) == 20.51
     assert float(row["difference"]) == pytest.approx(float(row["ours"]) - 20.51)
+    assert [float(row["low"]), float(row["high"])] == pytest.approx(bootstrap_interval("psnr", [19, 20, 21, 22]))
     assert (row["images"], row["gap"]) == ("4", "")
 
 
@@ -53,12 +55,69 @@ def test_the_mean_of_psnrs_stands_beside_in_the_csv(made_up: Any) -> None:
     assert float(rows(made(made_up))["sr-x4", "csgm", "psnr-mean"]["ours"]) == pytest.approx(20.5)
 
 
-def test_what_cannot_be_compared_says_so_and_what_can_is_judged(made_up: Any) -> None:
-    assert rows(made(made_up))["sr-x4", "csgm", "psnr"]["verdict"] == "drawn data: not comparable"
-    found = rows(made(made_up, {"comparable": True, "note": ""}))
-    assert found["sr-x4", "csgm", "psnr"]["verdict"] == "0.15 below"
-    assert found["sr-x4", "bicubic", "psnr"]["verdict"] == "no number in the paper"
-    assert found["no-weights", "csgm", "psnr"]["verdict"] == "no number of ours"
+def test_what_cannot_be_compared_says_so(made_up: Any) -> None:
+    out = made(made_up)
+    assert {row["verdict"] for row in rows(out).values()} == {"drawn data: not comparable"}
+    for suffix in (".md", ".tex"):
+        assert not re.search("verdict|agrees|not run", text(out, suffix), re.IGNORECASE)
+
+
+def test_what_can_be_compared_is_judged(comparable: Any) -> None:
+    out = made(comparable, metrics=["psnr", "ssim", "lpips"])
+    words = {key: row["verdict"] for key, row in rows(out).items()}
+    assert words["sr-x4", "csgm", "psnr"] == "agrees"
+    assert words["sr-x4", "bicubic", "psnr"] == "worse"
+    assert words["sr-x4", "csgm-bp", "psnr"] == "better"
+    assert words["sr-x4", "iagan-bp", "psnr"] == ""
+    assert words["no-weights", "csgm", "psnr"] == words["sr-x4", "csgm", "lpips-alex"] == "not run"
+    markdown, latex = text(out, ".md"), text(out, ".tex")
+    assert "| verdict | worse / – / – |" in markdown
+    assert "| – | agrees / – / not run |" in markdown
+    assert "& verdict & worse / -- / -- &" in latex
+    for content in (markdown, latex):
+        assert "the 95" in content and "narrow miss" in content
+
+
+def test_a_verdict_that_all_metrics_of_a_cell_share_for_want_of_results_is_said_once(comparable: Any) -> None:
+    comparable.reported.write_text(comparable.reported.read_text() + "table,no-weights,csgm,lpips,0.2,\n")
+    assert "|  | verdict | – | – | not run | – | – | – |" in text(made(comparable), ".md")
+
+
+def test_run_times_are_not_judged(comparable: Any) -> None:
+    comparable.reported.write_text(comparable.reported.read_text() + "table,sr-x4,csgm,seconds,30,\n")
+    out = made(comparable, cases=["sr-x4"], metrics=["seconds"])
+    row = rows(out)["sr-x4", "csgm", "seconds"]
+    assert (row["verdict"], row["low"], row["high"]) == ("not judged", "", "")
+    assert "Not judged: run times" in text(out, ".md") and "interval" not in text(out, ".md")
+
+
+def test_the_papers_numbers_keep_their_digits(comparable: Any) -> None:
+    comparable.reported.write_text(comparable.reported.read_text() + "table,sr-x4,csgm,seconds,30,\n")
+    assert "| paper | – | – | 30 | – |" in text(made(comparable, cases=["sr-x4"], metrics=["seconds"]), ".md")
+    assert "26.50 / –" in text(made(comparable), ".md")
+
+
+def test_a_number_that_is_none_has_no_interval_and_is_called_so(comparable: Any) -> None:
+    change(comparable, "sr-x4", "csgm", "psnr,19.0", "psnr,nan")
+    row = rows(made(comparable))["sr-x4", "csgm", "psnr"]
+    assert (row["ours"], row["low"], row["verdict"]) == ("nan", "", "not finite")
+
+
+def test_a_single_image_has_no_interval(comparable: Any) -> None:
+    for case in comparable.cases.values():
+        case["batches"] = case["batches"][:1]
+    for path in comparable.folder.glob("*/*/0000-0001.csv"):
+        path.write_text("".join(line for line in path.read_text().splitlines(True) if "face-1" not in line))
+    out = made(comparable)
+    assert "interval" not in text(out, ".md").lower().replace("our interval", "")
+    row = rows(out)["sr-x4", "csgm", "psnr"]
+    assert (row["images"], row["low"], row["verdict"]) == ("1", "", "not judged")
+
+
+def test_the_difference_of_nothing_has_no_minus(comparable: Any) -> None:
+    comparable.reported.write_text("artifact,case,method,metric,value,note\ntable,sr-x4,csgm,ssim,0.50001,\n")
+    assert "-0.00001" not in (markdown := text(made(comparable, metrics=["ssim"]), ".md"))
+    assert "+0.0000 |" in markdown
 
 
 def test_gaps_are_labelled_and_never_numbers(made_up: Any) -> None:
@@ -96,7 +155,9 @@ def test_every_format_marks_the_best_the_note_and_the_gaps(made_up: Any) -> None
 
 def test_markdown_is_one_table_of_equal_rows(made_up: Any) -> None:
     lines = [line for line in text(made(made_up), ".md").splitlines() if line.startswith("|")]
-    assert len(lines) == 2 + 3 * len(CASES)
+    names = [line.split(" | ")[1] for line in lines[2:]]
+    every = ["ours", "interval, PSNR [dB]", "paper", "difference"]
+    assert names == [*every, *every, "ours", "paper"]  # the last case was not run
     assert {len(re.findall(r"(?<!\\)\|", line)) for line in lines} == {len(EVERY) + 3}
 
 
@@ -105,14 +166,14 @@ def test_latex_is_escaped_and_every_row_has_all_columns(made_up: Any) -> None:
     assert r"\caption{50\% of A\_b \& \$c}" in latex
     body = latex.split(r"\midrule")[1].split(r"\bottomrule")[0]
     found = [row for row in body.replace(r"\addlinespace", "").split(r"\\") if row.strip()]
-    assert len(found) == 3 * len(CASES)
+    assert len(found) == 4 + 4 + 2
     assert {len(re.findall(r"(?<!\\)&", row)) for row in found} == {len(EVERY) + 1}
 
 
-def test_without_a_number_of_the_paper_there_is_one_line_a_case(made_up: Any) -> None:
+def test_without_a_number_of_the_paper_there_are_only_ours(made_up: Any) -> None:
     made_up.reported.unlink()
     markdown = text(made(made_up), ".md")
-    assert "| ours |" in markdown and "| paper |" not in markdown
+    assert "| ours |" in markdown and "| paper |" not in markdown and "| difference |" not in markdown
 
 
 def test_a_nan_is_shown_and_never_the_best(made_up: Any) -> None:
@@ -142,6 +203,13 @@ def test_lower_is_better_for_errors_and_nothing_is_for_run_times(made_up: Any) -
 def test_a_broken_reported_csv_is_named(made_up: Any) -> None:
     made_up.reported.write_text("artifact,case\n")
     with pytest.raises(UserError, match=r"reported\.csv.*method"):
+        made(made_up)
+
+
+@pytest.mark.parametrize("value", ["", "about 20", "nan", "inf"])
+def test_a_number_of_the_paper_that_is_none_is_named(made_up: Any, value: str) -> None:
+    made_up.reported.write_text(f"artifact,case,method,metric,value,note\ntable,sr-x4,csgm,psnr,{value},\n")
+    with pytest.raises(UserError, match=rf"reported\.csv: the value `{value}` is not a number"):
         made(made_up)
 
 

@@ -87,6 +87,34 @@ def test_tables_show_ours_the_papers_and_the_difference(page: Page) -> None:
         assert number in page.text
 
 
+def test_where_nothing_is_comparable_there_is_no_verdict(page: Page) -> None:
+    assert "for orientation only" in page.text
+    assert not re.search(r"verdict|agree|not run", page.text, re.IGNORECASE)
+
+
+def test_where_numbers_are_comparable_each_is_judged(judged: Any) -> None:
+    page = Page(judged.report)
+    spans = {attributes.get("class") for tag, attributes in page.elements if tag == "span"}
+    assert {"agrees", "better", "worse", "not-run", "not-judged"} <= spans
+    assert "for orientation only" not in page.text
+
+
+def test_verdicts_are_counted_over_all_tables(judged: Any) -> None:
+    tables = [read_json(judged.folder / f"{name}.json")["table"]["entries"] for name in ("table", "times")]
+    words = [entry["verdict"] for entries in tables for entry in entries if entry["paper"] is not None]
+    told = f"{words.count('agrees')} of {len(words)} numbers agree with the paper's; {words.count('better')} better, "
+    assert told in Page(judged.report).text
+
+
+def test_the_popover_shows_ours_its_interval_the_papers_and_the_verdict(judged: Any) -> None:
+    popover = Page(judged.report).text.rsplit("CSGM on Faces, SR ×4", 1)[1].split("Each image")[0]
+    assert "average ours interval paper difference verdict" in popover
+    assert "PSNR [dB] 20.36 19.42–21.47 20.51 -0.15 agrees" in popover
+    assert "LPIPS (alex) – – 0.235 – not run" in popover
+    assert "SSIM 0.5000 0.5000–0.5000 – – –" in popover
+    assert "seconds an image 1.50 – 30 -28.50 not judged" in popover
+
+
 def test_behind_every_cell_are_command_settings_status_and_versions(rendered: Any, page: Page) -> None:
     cells = [attributes for _, attributes in page.elements if "popover" in attributes]
     assert len(cells) == 5 + 3 + 3 * 2
@@ -141,7 +169,8 @@ def test_cases_of_several_artifacts_come_in_one_order(made_up: Any) -> None:
     for name, cases in orders.items():
         made_up.render("table", name, cases=cases, methods=["csgm"], metrics=["mse"])
     build([made_up.folder / f"{name}.json" for name in orders], made_up.report, "make")
-    summaries = re.findall(r"<summary>(.*?)</summary>", made_up.report.read_text())
+    found = re.findall(r"<summary>(.*?)</summary>", made_up.report.read_text())
+    summaries = [summary for summary in found if summary != "How to read this table"]
     labels = [
         "Faces, SR ×4",
         "Faces, Fourier 30% &amp; noise",

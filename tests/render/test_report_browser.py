@@ -76,14 +76,18 @@ def test_it_loads_without_errors_or_requests(chromium: str, rendered: Any, tmp_p
     assert found == {"problems": [], "requests": [], "broken": 0, "images": 3}
 
 
-def test_a_phone_needs_no_sideways_scrolling(chromium: str, rendered: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("scale", ["rendered", "judged"])
+def test_a_phone_needs_no_sideways_scrolling(
+    chromium: str, scale: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
     function = """
       document.querySelectorAll("details").forEach((details) => details.open = true);
       const cell = document.querySelector(".cell");
       cell.showPopover();
       const box = cell.getBoundingClientRect();
       return {width: innerWidth, needed: document.scrollingElement.scrollWidth, left: box.left, right: box.right};"""
-    injected(rendered.report, tmp_path / "page.html", function, "parent.postMessage(JSON.stringify(facts()), '*');")
+    report = request.getfixturevalue(scale).report
+    injected(report, tmp_path / "page.html", function, "parent.postMessage(JSON.stringify(facts()), '*');")
     phone = tmp_path / "phone.html"
     phone.write_text(PHONE.format(name="page.html"))
     found = facts(chromium, phone)
@@ -139,3 +143,20 @@ def test_a_number_opens_what_made_it(chromium: str, rendered: Any, tmp_path: Pat
     found = facts(chromium, injected(rendered.report, tmp_path / "page.html", function))
     assert found.pop("command").startswith("python -m reprior reconstruct --case sr-x4 --method 'bicubic'")
     assert found == {"before": False, "opened": True, "after": False}
+
+
+def test_a_verdict_is_a_word_with_a_sign_and_a_readable_colour(chromium: str, judged: Any, tmp_path: Path) -> None:
+    function = """
+      const light = (colour) => colour.match(/[\\d.]+/g).slice(0, 3).map((part) => part / 255)
+        .map((part) => part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4)
+        .reduce((sum, part, index) => sum + part * [0.2126, 0.7152, 0.0722][index], 0);
+      const page = light(getComputedStyle(document.body).backgroundColor);
+      return Object.fromEntries(["agrees", "better", "worse", "not-run", "not-judged"].map((name) => {
+        const word = document.querySelector(`td .${name}`), own = light(getComputedStyle(word).color);
+        const contrast = (Math.max(own, page) + 0.05) / (Math.min(own, page) + 0.05);
+        return [name, [word.textContent, getComputedStyle(word, "::before").content, contrast]];
+      }));"""
+    found = facts(chromium, injected(judged.report, tmp_path / "page.html", function))
+    assert {name: shown[0] for name, shown in found.items()} == {name: name.replace("-", " ") for name in found}
+    assert len({found[name][1] for name in ("agrees", "better", "worse")}) == 3
+    assert min(shown[2] for shown in found.values()) >= 4.5

@@ -7,19 +7,23 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from reprior.errors import UserError
 from reprior.files import read_json, write_json, written_atomically
-from reprior.metrics.averaging import average
+from reprior.metrics.averaging import about, average, bootstrap_interval
 
 KEPT = (
     *("study", "study_title", "scale", "scale_title", "comparable", "note"),
     *("artifact", "kind", "settings", "cases", "folder"),
 )
 """What a sidecar takes over from the spec of its artifact."""
+
+Interval = tuple[float, float]
+"""The lowest and the highest of what an average may be."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,25 @@ class Cell:
     """{metric: {image: value}}"""
     records: Sequence[Mapping[str, Any]]
     """What each job wrote about itself, one a batch."""
+
+    @property
+    def metrics(self) -> list[str]:
+        """Every metric that can be averaged: those of each image, and `psnr-mean`."""
+        return [*self.values, *(["psnr-mean"] if "psnr" in self.values else [])]
+
+    def numbers(self, metric: str) -> list[float]:
+        """One number an image; none where the metric was not computed."""
+        return list(self.values.get("psnr" if metric == "psnr-mean" else metric, {}).values())
+
+    def average(self, metric: str) -> float | None:
+        """The average over images; None where the metric was not computed."""
+        numbers = self.numbers(metric)
+        return average(metric, numbers) if numbers else None
+
+    def interval(self, metric: str) -> Interval | None:
+        """The 95% bootstrap interval of the average; None for what depends on the machine more than on the images."""
+        numbers = self.numbers(metric)
+        return bootstrap_interval(metric, numbers) if numbers and about(metric).better else None
 
     @property
     def status(self) -> dict[str, str]:
@@ -50,10 +73,22 @@ class Cell:
 
 @dataclass(frozen=True)
 class Reported:
-    """A number of the paper and what is to be said about it."""
+    """A number of the paper, or none, and what is to be said about it."""
 
-    value: float
-    note: str
+    text: str = ""
+    """As the paper writes it."""
+    note: str = ""
+
+    @property
+    def value(self) -> float | None:
+        """The number itself."""
+        return float(self.text) if self.text else None
+
+    @property
+    def rounding(self) -> float:
+        """Half of its last digit: how far from it the number before rounding may be."""
+        exponent = Decimal(self.text).as_tuple().exponent
+        return 0.5 * 10.0 ** int(exponent)
 
 
 class Context:
@@ -107,15 +142,15 @@ class Context:
         """The pairs of case and method that have results."""
         return [(case, method) for case in cases for method in methods if not self.gap(case, method)]
 
-    def values(self, case: str, method: str, metric: str) -> list[float] | None:
-        """One number an image, or None where the metric was not computed."""
-        values = self.cell(case, method).values.get("psnr" if metric == "psnr-mean" else metric)
-        return None if values is None else list(values.values())
+    def values(self, case: str, method: str, metric: str) -> list[float]:
+        """One number an image; none where the metric was not computed."""
+        return self.cell(case, method).numbers(metric)
 
-    def reported(self, case: str, method: str, metric: str) -> Reported | None:
+    def reported(self, case: str, method: str, metric: str) -> Reported:
         """What the paper reports in this artifact; its `lpips` stands beside any of our networks."""
         base = "lpips" if metric.startswith("lpips-") else metric
-        return self._paper.get((case, method, metric)) or self._paper.get((case, method, base))
+        names = ((case, method, metric), (case, method, base))
+        return next((self._paper[name] for name in names if name in self._paper), Reported())
 
     @cached_property
     def _paper(self) -> dict[tuple[str, str, str], Reported]:
@@ -123,10 +158,18 @@ class Context:
             return {}  # a study of one's own has no paper to be held against
         rows = _rows(self._reported, ("artifact", "case", "method", "metric", "value", "note"))
         return {
-            (row["case"], row["method"], row["metric"]): Reported(float(row["value"]), row["note"])
+            (row["case"], row["method"], row["metric"]): self._number(row["value"], row["note"])
             for row in rows
             if row["artifact"] == self.spec["artifact"]
         }
+
+    def _number(self, text: str, note: str) -> Reported:
+        try:
+            if Decimal(text).is_finite():
+                return Reported(text.strip(), note)
+        except InvalidOperation:
+            pass
+        raise UserError(f"{self._reported}: the value `{text}` is not a number; write it with the paper's digits")
 
     @contextmanager
     def writing(self, suffix: str) -> Iterator[Path]:
@@ -151,10 +194,13 @@ class Context:
 
     def _cell_record(self, case: str, method: str) -> dict[str, Any]:
         cell = self.cell(case, method)
-        averages = {metric: average(metric, values.values()) for metric, values in cell.values.items()}
-        if "psnr" in cell.values:
-            averages["psnr-mean"] = average("psnr-mean", cell.values["psnr"].values())
-        return {"averages": averages, "values": cell.values, "status": cell.status, "records": cell.records}
+        return {
+            "averages": {metric: cell.average(metric) for metric in cell.metrics},
+            "intervals": {metric: cell.interval(metric) for metric in cell.metrics},
+            "values": cell.values,
+            "status": cell.status,
+            "records": cell.records,
+        }
 
 
 def plain(content: Any) -> Any:

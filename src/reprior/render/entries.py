@@ -1,19 +1,22 @@
-"""The numbers of a table: ours, the paper's and the difference, as text of any format."""
+"""The numbers of a table: ours, the paper's, their difference and what to think of it, as text of any format."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from reprior.metrics.averaging import about, average
-from reprior.render.context import Context
+from reprior.metrics.averaging import about
+from reprior.render.context import Cell, Context, Interval
+from reprior.render.verdict import NOT_RUN, verdict
 
-LINES = ("ours", "paper", "difference")
+LINES = ("ours", "interval", "paper", "difference", "verdict")
 """The lines of a table row, in order."""
 NOTHING = "–"
 """Stands where there is no number."""
+SAID_ONCE = ({NOTHING}, {NOT_RUN})
+"""What a cell says once if it is the same for all metrics."""
 
 
 @dataclass(frozen=True)
@@ -24,14 +27,19 @@ class Entry:
     method: str
     metric: str
     ours: float | None
+    interval: Interval | None
+    """Where ours would fall for other images like these."""
     paper: float | None
+    paper_text: str
+    """With the digits that the paper gives."""
     verdict: str
-    images: int
-    gap: str
+    """How ours stands to the paper's; empty where the two are not comparable."""
+    images: int = 0
+    gap: str = ""
     """Why there is no number of ours."""
-    remark: str
+    remark: str = ""
     """What is to be said about our number: images that diverged."""
-    paper_note: str
+    paper_note: str = ""
     best: bool = False
     """Whether it is the best number of ours in its row."""
 
@@ -41,11 +49,15 @@ class Entry:
         return None if self.ours is None or self.paper is None else self.ours - self.paper
 
     def text(self, line: str) -> str:
-        """The number of one of the `LINES`, as it is shown."""
-        value: float | None = getattr(self, line)
-        if value is None:
+        """What one of the `LINES` shows."""
+        value = self.paper_text if line == "paper" else getattr(self, line)
+        if value is None or value == "":
             return NOTHING
-        return format(value, ("+" if line == "difference" else "") + about(self.metric).format)
+        if isinstance(value, str):
+            return value
+        numbers = value if line == "interval" else [value]
+        sign = "+z" if line == "difference" else ""  # z: never -0.00
+        return "–".join(format(number, sign + about(self.metric).format) for number in numbers)
 
     def said(self, line: str) -> list[str]:
         """What a footnote says about one of the `LINES`."""
@@ -69,35 +81,23 @@ def entries(context: Context, cases: Sequence[str], methods: Sequence[str], metr
 
 def _entry(context: Context, case: str, method: str, metric: str) -> Entry:
     gap = context.gap(case, method) or context.metric_gap(metric)
-    values = None if gap else context.values(case, method, metric)
-    if values is None:
-        gap = gap or f"{metric} was not computed"
-    ours = None if values is None else average(metric, values)
+    cell = Cell({}, []) if gap else context.cell(case, method)
+    ours, interval = cell.average(metric), cell.interval(metric)
     paper = context.reported(case, method, metric)
     return Entry(
         case=case,
         method=method,
         metric=metric,
         ours=ours,
-        paper=paper.value if paper else None,
-        verdict=_verdict(context, metric, ours, paper.value if paper else None),
-        images=len(values or ()),
-        gap=gap,
-        remark="" if values is None else context.cell(case, method).remark,
-        paper_note=paper.note if paper else "",
+        interval=interval,
+        paper=paper.value,
+        paper_text=paper.text,
+        verdict=verdict(metric, ours, interval, paper) if context.comparable else "",
+        images=len(cell.numbers(metric)),
+        gap=gap or ("" if ours is not None else f"{metric} was not computed"),
+        remark=cell.remark if ours is not None else "",
+        paper_note=paper.note,
     )
-
-
-def _verdict(context: Context, metric: str, ours: float | None, paper: float | None) -> str:
-    """How our number stands to the paper's, in the digits that are shown; why not, where they cannot be compared."""
-    if not context.comparable:
-        return context.note
-    if ours is None or paper is None:
-        return "no number of ours" if ours is None else "no number in the paper"
-    size = format(abs(ours - paper), about(metric).format)
-    if not math.isfinite(ours) or float(size) == 0:
-        return "equal" if math.isfinite(ours) else "not finite"
-    return f"{size} {'above' if ours > paper else 'below'}"
 
 
 def _with_best(row: list[Entry], better: str) -> list[Entry]:
@@ -105,4 +105,4 @@ def _with_best(row: list[Entry], better: str) -> list[Entry]:
     if not better or len(numbers) < 2:
         return row
     best = max(numbers) if better == "higher" else min(numbers)
-    return [Entry(**{**asdict(entry), "best": entry.ours == best}) for entry in row]
+    return [replace(entry, best=entry.ours == best) for entry in row]

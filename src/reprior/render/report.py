@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 from reprior import __version__
 from reprior.errors import UserError
 from reprior.files import read_json, write_text
-from reprior.metrics.averaging import about
 from reprior.render.encode import figure_uri, picture_uri
+from reprior.render.entries import LINES, NOTHING, Entry
+from reprior.render.page import interest, template
 from reprior.render.pictures import Views, views
+from reprior.render.verdict import ABOUT_VERDICT, counted
 
 if TYPE_CHECKING:
     import numpy as np
-    from jinja2 import Template
 
 PICTURES = 3
 """Images of each case that are shown."""
@@ -35,36 +35,16 @@ def build(sidecars: Sequence[Path], out: Path, command: str) -> None:
     names = _distinct(sidecar["study"] for _, sidecar in read)
     studies = [_Study(name, [pair for pair in read if pair[1]["study"] == name]) for name in names]
     pictures = _Pictures()
-    page = _template().render(
+    page = template().render(
         studies=[study.view(pictures) for study in studies],
         pictures=pictures.uris,
         scale=read[0][1]["scale_title"],
         notes=_distinct(sidecar["note"] for _, sidecar in read if sidecar["note"]),
+        comparable=all(sidecar["comparable"] for _, sidecar in read),
         command=command,
         version=__version__,
     )
     write_text(out, page)
-
-
-def _template() -> Template:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("reprior.render"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "anchor": _anchor,
-        "by_interest": _by_interest,
-        "label": lambda metric: about(metric).label,
-        "number": _number,
-        "shown": _shown,
-        "spec": _spec,
-    }
-    return environment.get_template("report.html")
 
 
 class _Pictures:
@@ -120,8 +100,29 @@ class _Study:
             "methods": self.methods,
             "artifacts": [_artifact(path, sidecar) for path, sidecar in self.sidecars],
             "cases": {name: self._case(name, pictures) for name in self.cases},
-            "cells": self.cells,
+            "cells": {
+                case: {method: {**cell, **self._numbers(case, method)} for method, cell in methods.items()}
+                for case, methods in self.cells.items()
+            },
+            "verdicts": counted(entry["verdict"] for entry in self.entries),
+            "rule": ABOUT_VERDICT,
         }
+
+    @cached_property
+    def entries(self) -> list[Mapping[str, Any]]:
+        """Those of every table."""
+        return [entry for _, sidecar in self.sidecars for entry in sidecar.get("table", {}).get("entries", ())]
+
+    def _numbers(self, case: str, method: str) -> dict[str, Any]:
+        """Every average of a cell, beside the paper's number where a table has one, and which lines to show."""
+        cell = self.cells[case][method]
+        here = [e for e in self.entries if (e["case"], e["method"]) == (case, method) and e["paper"] is not None]
+        judged = {(entry["metric"], entry["paper"]): {**entry, "best": False} for entry in here}
+        others = sorted(set(cell["averages"]) - {metric for metric, _ in judged})
+        alone = [_alone(case, method, metric, cell) for metric in others]
+        numbers = sorted([*judged.values(), *alone], key=lambda entry: interest(entry["metric"]))
+        lines = [line for line in LINES if any(entry["lines"][line]["text"] != NOTHING for entry in numbers)]
+        return {"numbers": numbers, "lines": lines}
 
     def _case(self, name: str, pictures: _Pictures) -> dict[str, Any]:
         """A case with its pictures, and the generator that its methods were really given."""
@@ -162,6 +163,13 @@ class _Study:
         return {"image": view.image, "shots": shots, "height": height, "width": width}
 
 
+def _alone(case: str, method: str, metric: str, cell: Mapping[str, Any]) -> dict[str, Any]:
+    """The entry of an average that no table holds against a number of the paper."""
+    ends = cell["intervals"][metric]
+    interval = (float(ends[0]), float(ends[1])) if ends else None
+    return Entry(case, method, metric, float(cell["averages"][metric]), interval, None, "", "").as_dict()
+
+
 def _artifact(path: Path, sidecar: Mapping[str, Any]) -> dict[str, Any]:
     table = _table(sidecar["table"]) if "table" in sidecar else None
     figure = _figure(path, sidecar["figure"]) if "figure" in sidecar else None
@@ -199,31 +207,3 @@ def _merged(orders: Iterable[Sequence[str]]) -> list[str]:
                 merged.insert(place, item)
             place = merged.index(item) + 1
     return merged
-
-
-def _number(value: float | str | None, metric: str) -> str:
-    """A number as its metric is shown; numbers that JSON lacks come as text."""
-    return "–" if value is None else format(float(value), about(metric).format)
-
-
-def _by_interest(metrics: Iterable[str]) -> list[str]:
-    """What an image is like first, then what it cost."""
-    return sorted(metrics, key=lambda metric: (metric in ("seconds", "memory_mib"), metric))
-
-
-def _spec(spec: Mapping[str, Any] | str | None) -> str:
-    """`bicubic (scale: 4)`"""
-    if not isinstance(spec, Mapping):
-        return spec or "none"
-    settings = ", ".join(f"{key}: {_shown(value)}" for key, value in spec.items() if key != "name")
-    return f"{spec.get('name', '')} ({settings})" if settings else str(spec.get("name", ""))
-
-
-def _shown(value: Any) -> str:
-    """A setting as text."""
-    return f"{value:.6g}" if isinstance(value, float) else "none" if value is None else str(value)
-
-
-def _anchor(*parts: str) -> str:
-    """An id for an element: letters, digits and dashes, one a combination of names."""
-    return "-".join(re.sub(r"[^A-Za-z0-9.]", "-", part) for part in parts)

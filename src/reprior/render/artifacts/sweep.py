@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from reprior.errors import UserError
-from reprior.metrics.averaging import about, average
+from reprior.metrics.averaging import about, average, bootstrap_interval
 from reprior.render import style
 from reprior.render.entries import Entry, entries
+from reprior.render.verdict import ABOUT_INTERVAL
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,7 +34,7 @@ def sweep(
     log: bool = True,
     caption: str = "",
 ) -> None:
-    """Draw the average over images with a band that holds the middle half of them, on a logarithmic axis if `log`."""
+    """Draw the average over images in a band that is its 95% bootstrap interval, on a logarithmic axis if `log`."""
     places = {case: _place(context, case, x) for case in cases}
     metric = context.metric(metric, cases, methods)
     found = entries(context, cases, methods, [metric])
@@ -41,9 +43,18 @@ def sweep(
     axes = figure.add_axes((0.13, 0.14, 0.85, 0.82))
     _draw(axes, context, places, methods, metric)
     axes.set(xlabel=x_label, ylabel=about(metric).label, yscale="log" if log else "linear")
-    style.save(context, figure, [f"Line: average over images; band: the middle half of them. {caption}".strip(), *gaps])
+    band = ABOUT_INTERVAL.replace("Interval", "Band") if any(entry.interval for entry in found) else ""
+    style.save(context, figure, [" ".join(filter(None, ["Line: average over images.", band, caption])), *gaps])
     points = [
-        {"case": e.case, "method": e.method, "x": places[e.case], "y": e.ours, "text": e.text("ours")} for e in found
+        {
+            "case": entry.case,
+            "method": entry.method,
+            "x": places[entry.case],
+            "y": entry.ours,
+            "interval": entry.interval,
+            "texts": [entry.text("ours"), entry.text("interval")],
+        }
+        for entry in found
     ]
     labels = {"x": x_label, "y": about(metric).label}
     alt = f"{title}. {about(metric).label} against {x_label} for {', '.join(map(context.label, methods))}."
@@ -80,7 +91,7 @@ def _draw(axes: Axes, context: Context, places: Mapping[str, float], methods: Se
     rows = [
         (places[case], context.label(method), value)
         for case, method in context.filled(list(places), methods)
-        for value in context.values(case, method, metric) or ()
+        for value in context.values(case, method, metric)
     ]
     styles = style.method_styles(context.spec["methods"])
     labels = [context.label(method) for method in methods]
@@ -96,7 +107,7 @@ def _draw(axes: Axes, context: Context, places: Mapping[str, float], methods: Se
         markers=[styles[method][1] for method in methods],
         dashes=False,
         estimator=partial(average, metric),
-        errorbar=("pi", 50),
+        errorbar=lambda numbers: bootstrap_interval(metric, numbers) or (math.nan, math.nan),
         err_kws={"alpha": 0.15, "linewidth": 0},
         ax=axes,
     )

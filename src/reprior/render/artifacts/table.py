@@ -1,22 +1,25 @@
-"""A table of averages: ours, the paper's and the difference."""
+"""A table of averages: ours with its interval, the paper's, the difference and a verdict."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from reprior.metrics.averaging import about
-from reprior.render.entries import LINES, NOTHING, Entry, entries
+from reprior.render.entries import LINES, NOTHING, SAID_ONCE, Entry, entries
+from reprior.render.markup import LATEX, MARKDOWN, Markup
+from reprior.render.verdict import ABOUT_INTERVAL, ABOUT_NOT_JUDGED, ABOUT_VERDICT, AGREES, BETTER, NOT_JUDGED, WORSE
 
 if TYPE_CHECKING:
     from reprior.render.context import Context
 
 SUFFIXES = (".csv", ".md", ".tex")
 READS = "metrics"
-COLUMNS = ("case", "method", "metric", "ours", "paper", "difference", "verdict", "images", "gap", "remark")
+NUMBERS = ("ours", "low", "high", "paper", "difference")
+COLUMNS = ("case", "method", "metric", *NUMBERS, "verdict", "images", "gap", "remark")
 
 
 def table(
@@ -40,10 +43,7 @@ def table(
     for suffix, write in ((".md", layout.markdown), (".tex", layout.latex)):
         with context.writing(suffix) as path:
             path.write_text(write(), encoding="utf-8")
-    heading = " / ".join(about(metric).label for metric in ids)
-    rows = [entry.as_dict() for entry in found]
-    shown = {"heading": heading, "lines": layout.lines, "entries": rows, "notes": list(layout.marks)}
-    context.write_sidecar(methods, {"table": shown})
+    context.write_sidecar(methods, {"table": layout.as_dict()})
 
 
 def _write_csv(context: Context, found: Sequence[Entry]) -> None:
@@ -51,14 +51,27 @@ def _write_csv(context: Context, found: Sequence[Entry]) -> None:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
         for entry in found:
-            numbers = ["" if n is None else f"{n:.10g}" for n in (entry.ours, entry.paper, entry.difference)]
+            numbers = (entry.ours, *(entry.interval or (None, None)), entry.paper, entry.difference)
+            texts = ["" if number is None else f"{number:.10g}" for number in numbers]
+            verdict = entry.verdict if context.comparable else context.note
             named = (entry.case, entry.method, entry.metric)
-            writer.writerow([*named, *numbers, entry.verdict, entry.images, entry.gap, entry.remark])
+            writer.writerow([*named, *texts, verdict, entry.images, entry.gap, entry.remark])
+
+
+@dataclass(frozen=True)
+class _Row:
+    """One row of a case."""
+
+    name: str
+    line: str
+    """One of `LINES`."""
+    metrics: Sequence[str]
+    """Those whose numbers stand in it, one behind the other."""
 
 
 @dataclass(frozen=True)
 class _Layout:
-    """The same rows in Markdown and LaTeX; each case has one line for ours, the paper's and the difference."""
+    """What is shown, whatever the format: the rows of each case, what they hold, and what is to be said of it."""
 
     context: Context
     title: str
@@ -69,52 +82,92 @@ class _Layout:
     found: Sequence[Entry]
 
     @cached_property
-    def lines(self) -> tuple[str, ...]:
-        """The lines of each row; where the paper has no number, only ours."""
-        return LINES if any(entry.paper is not None for entry in self.found) else LINES[:1]
+    def rows(self) -> dict[str, list[_Row]]:
+        """The rows of each case: ours, and whatever else there is."""
+        return {case: [row for row in self._possible() if self._shows(case, row)] for case in self.cases}
+
+    def _possible(self) -> Iterator[_Row]:
+        """One row a line; but intervals are long, so each metric's has its own."""
+        for line in LINES:
+            if line == "interval" and len(self.metrics) > 1:
+                yield from (_Row(f"interval, {about(metric).label}", line, [metric]) for metric in self.metrics)
+            else:
+                yield _Row(line, line, self.metrics)
+
+    def _shows(self, case: str, row: _Row) -> bool:
+        here = (entry for method in self.methods for entry in self.of(case, method, row))
+        return row.line == "ours" or any(entry.text(row.line) != NOTHING for entry in here)
 
     @cached_property
     def marks(self) -> dict[str, str]:
         """{what a footnote says: its letter}"""
-        read = ((case, line, method) for case in self.cases for line in self.lines for method in self.methods)
-        said = (text for case, line, method in read for e in self.of(case, method) for text in e.said(line))
+        read = ((case, row, method) for case, rows in self.rows.items() for row in rows for method in self.methods)
+        said = (text for case, row, method in read for e in self.of(case, method, row) for text in e.said(row.line))
         return {text: _letter(i) for i, text in enumerate(dict.fromkeys(said))}
 
-    def of(self, case: str, method: str) -> list[Entry]:
+    @property
+    def legend(self) -> list[str]:
+        """How to read what is there."""
+        lines = {row.line for rows in self.rows.values() for row in rows}
+        words = {entry.verdict for entry in self.found}
+        said = {
+            "Bold: best of ours in a row.": any(entry.best for entry in self.found),
+            "Difference: ours less the paper's.": "difference" in lines,
+            ABOUT_INTERVAL: "interval" in lines,
+            ABOUT_VERDICT: bool(words & {AGREES, BETTER, WORSE}),
+            ABOUT_NOT_JUDGED: NOT_JUDGED in words,
+        }
+        return [text for text, applies in said.items() if applies]
+
+    def of(self, case: str, method: str, row: _Row) -> list[Entry]:
         """The entries of one cell, one a metric."""
-        return [entry for entry in self.found if (entry.case, entry.method) == (case, method)]
+        here = [entry for entry in self.found if (entry.case, entry.method) == (case, method)]
+        return [entry for entry in here if entry.metric in row.metrics]
+
+    @property
+    def corner(self) -> str:
+        """What the numbers of a cell are."""
+        return " / ".join(about(metric).label for metric in self.metrics)
 
     @property
     def heading(self) -> list[str]:
         """The names of the columns."""
-        labels = " / ".join(about(metric).label for metric in self.metrics)
-        return ["", labels, *(self.context.label(method) for method in self.methods)]
+        return ["", self.corner, *(self.context.label(method) for method in self.methods)]
+
+    def as_dict(self) -> dict[str, Any]:
+        """For the sidecar."""
+        return {
+            "heading": self.corner,
+            "rows": {case: [asdict(row) for row in rows] for case, rows in self.rows.items()},
+            "entries": [entry.as_dict() for entry in self.found],
+            "legend": self.legend,
+            "notes": list(self.marks),
+        }
 
     def markdown(self) -> str:
         """As GitHub shows it."""
         rows = [
-            _piped([_markdown(text) for text in self.heading]),
+            _piped([MARKDOWN.escape(text) for text in self.heading]),
             _piped(["---", "---", *("---:" for _ in self.methods)]),
         ]
-        rows += [_piped(row) for case in self.cases for row in self._rows(case, "**{}**", " [{}]", _markdown)]
-        notes = [f"**{_markdown(self.title)}**", self._remarks(), *(f"[{m}] {t}" for t, m in self.marks.items())]
-        return "\n\n".join([notes[0], "\n".join(rows), *(_markdown(note) for note in notes[1:])]) + "\n"
+        rows += [_piped(row) for case in self.cases for row in self._rows(case, MARKDOWN)]
+        notes = [f"**{MARKDOWN.escape(self.title)}**", self._remarks(), *(f"[{m}] {t}" for t, m in self.marks.items())]
+        return "\n\n".join([notes[0], "\n".join(rows), *(MARKDOWN.escape(note) for note in notes[1:])]) + "\n"
 
     def latex(self) -> str:
         """A `booktabs` table."""
-        bold, mark = r"\textbf{{{}}}", r"\textsuperscript{{{}}}"
-        groups = [[" & ".join(row) for row in self._rows(case, bold, mark, _latex)] for case in self.cases]
-        marks = [rf"\textsuperscript{{{mark}}}~{_latex(text)}" for text, mark in self.marks.items()]
-        notes = " \\\\\n".join([_latex(self._remarks()), *marks])
+        groups = [[" & ".join(row) for row in self._rows(case, LATEX)] for case in self.cases]
+        marks = [rf"\textsuperscript{{{mark}}}~{LATEX.escape(text)}" for text, mark in self.marks.items()]
+        notes = " \\\\\n".join([LATEX.escape(self._remarks()), *marks])
         return "\n".join(
             [
                 "% needs \\usepackage{booktabs}",
                 "\\begin{table}",
                 "\\centering",
-                f"\\caption{{{_latex(self.title)}}}",
+                f"\\caption{{{LATEX.escape(self.title)}}}",
                 f"\\begin{{tabular}}{{ll{'r' * len(self.methods)}}}",
                 "\\toprule",
-                " & ".join(map(_latex, self.heading)) + " \\\\",
+                " & ".join(map(LATEX.escape, self.heading)) + " \\\\",
                 "\\midrule",
                 " \\\\\n\\addlinespace\n".join(" \\\\\n".join(group) for group in groups) + " \\\\",
                 "\\bottomrule",
@@ -125,29 +178,31 @@ class _Layout:
             ]
         )
 
-    def _rows(self, case: str, bold: str, mark: str, escape: Callable[[str], str]) -> list[list[str]]:
-        """One row of text a line of a case: the case's label, the line's name, one cell a method."""
-        label = escape(str(self.context.cases[case]["label"]))
+    def _rows(self, case: str, markup: Markup) -> list[list[str]]:
+        """The texts of each row of a case: the case's label, the row's name, one cell a method."""
+        label = markup.escape(str(self.context.cases[case]["label"]))
         return [
             [
-                label if line == self.lines[0] else "",
-                line,
-                *(self._cell(case, m, line, bold, mark) for m in self.methods),
+                label if row.line == "ours" else "",
+                markup.escape(row.name),
+                *(self._cell(case, method, row, markup) for method in self.methods),
             ]
-            for line in self.lines
+            for row in self.rows[case]
         ]
 
-    def _cell(self, case: str, method: str, line: str, bold: str, mark: str) -> str:
-        found = self.of(case, method)
-        numbers = (bold.format(e.text(line)) if e.best and line == "ours" else e.text(line) for e in found)
-        marks = sorted({self.marks[text] for entry in found for text in entry.said(line)})
-        shown = NOTHING if all(e.text(line) == NOTHING for e in found) else " / ".join(numbers)
-        return shown + "".join(mark.format(letter) for letter in marks)
+    def _cell(self, case: str, method: str, row: _Row, markup: Markup) -> str:
+        found = self.of(case, method, row)
+        alike = {entry.text(row.line) for entry in found} in SAID_ONCE
+        texts = [
+            (markup.bold if entry.best and row.line == "ours" else "{}").format(markup.escape(entry.text(row.line)))
+            for entry in (found[:1] if alike else found)
+        ]
+        marks = sorted({self.marks[text] for entry in found for text in entry.said(row.line)})
+        return " / ".join(texts) + "".join(map(markup.mark.format, marks))
 
     def _remarks(self) -> str:
         origin = "; ".join(filter(None, [f"{self.context.spec['scale']} scale", self.context.note]))
-        bold = "Bold: best of ours in a row." if any(entry.best for entry in self.found) else ""
-        return " ".join(filter(None, [self.caption, f"{origin}.", bold]))
+        return " ".join(filter(None, [self.caption, f"{origin}.", *self.legend]))
 
 
 def _letter(index: int) -> str:
@@ -157,24 +212,3 @@ def _letter(index: int) -> str:
 
 def _piped(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
-
-
-def _markdown(text: str) -> str:
-    """Text in which nothing is taken for Markdown."""
-    return "".join(f"\\{letter}" if letter in "\\`*_|<>" else letter for letter in text)
-
-
-_LATEX = {letter: f"\\{letter}" for letter in "&%$#_{}"} | {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "×": r"$\times$",
-    "–": "--",
-}
-
-
-def _latex(text: str) -> str:
-    """Text in which nothing is taken for LaTeX."""
-    return "".join(_LATEX.get(letter, letter) for letter in text)

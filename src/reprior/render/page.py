@@ -1,0 +1,62 @@
+"""The report's page: its template, and how it writes numbers, settings and names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from reprior.metrics.averaging import about
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+
+def template() -> Template:
+    """The report's template."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("reprior.render"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "anchor": _anchor,
+        "by_interest": lambda metrics: sorted(metrics, key=interest),
+        "label": lambda metric: about(metric).label,
+        "number": _number,
+        "shown": _shown,
+        "spec": _spec,
+    }
+    return environment.get_template("report.html")
+
+
+def _number(value: float | str | None, metric: str) -> str:
+    """A number as its metric is shown; numbers that JSON lacks come as text."""
+    return "–" if value is None else format(float(value), about(metric).format)
+
+
+def interest(metric: str) -> tuple[bool, str]:
+    """The order of metrics: what an image is like first, then what it cost."""
+    return metric in ("seconds", "memory_mib"), metric
+
+
+def _spec(spec: Mapping[str, Any] | str | None) -> str:
+    """`bicubic (scale: 4)`"""
+    if not isinstance(spec, Mapping):
+        return spec or "none"
+    settings = ", ".join(f"{key}: {_shown(value)}" for key, value in spec.items() if key != "name")
+    return f"{spec.get('name', '')} ({settings})" if settings else str(spec.get("name", ""))
+
+
+def _shown(value: Any) -> str:
+    """A setting as text."""
+    return f"{value:.6g}" if isinstance(value, float) else "none" if value is None else str(value)
+
+
+def _anchor(*parts: str) -> str:
+    """An id for an element: letters, digits and dashes, one a combination of names."""
+    return "-".join(re.sub(r"[^A-Za-z0-9.]", "-", part) for part in parts)

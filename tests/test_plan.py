@@ -320,8 +320,91 @@ def test_a_scale_replaces_a_data_set_and_its_count(project: Callable[..., Plan])
     assert images.spec.size == 3
 
 
-def test_a_metric_without_its_weights_is_a_gap_with_a_reason(project: Callable[..., Plan]) -> None:
-    assert "alexnet" in project().metric_gaps["lpips-alex"]
+def test_a_metric_that_a_scale_leaves_out_is_a_gap_and_downloads_nothing(project: Callable[..., Plan]) -> None:
+    assert project().downloads == ("lpips/alexnet.pth",)
+    plan = project(scale=put("metric_gaps", {"lpips": "no network"}))
+    assert plan.metric_gaps == {"lpips-alex": "no network"}
+    assert plan.downloads == ()
+    assert [spec["name"] for spec in plan.computed_metrics(plan.studies["mine"])] == ["psnr"]
+
+
+def use(generator: str, **settings: Any) -> Callable[[Any], Any]:
+    """An edit that puts the generator in the place of the study's."""
+    return put("generators/began", {"name": generator, **settings})
+
+
+def test_downloads_are_those_of_what_is_computed(project: Callable[..., Plan]) -> None:
+    public = use("began", size=64, channels=64, output="tanh", weights="began-celeba-64")
+
+    def study(content: Any) -> None:
+        public(content)
+        put("images/faces/dataset", {"name": "celeba-csgm64"})(content)
+
+    assert project(study=study).downloads == (
+        "began/netG_200000.pth",
+        "celeba/csgm_celebAtest.zip",
+        "lpips/alexnet.pth",
+    )
+    only_metrics = project(study=study, scale=put("gaps", {"mine": {"sr": "why"}})).downloads
+    assert only_metrics == ("lpips/alexnet.pth",)
+
+
+def test_weights_of_another_generator_are_refused_before_any_job(project: Callable[..., Plan]) -> None:
+    with pytest.raises(UserError, match=r"weights: 'began-celeba-64' is of another generator: .*channels is 64 there"):
+        project(study=use("began", size=64, channels=32, output="tanh", weights="began-celeba-64"))
+
+
+def test_weights_that_nobody_makes_are_refused_unless_they_are_there(
+    project: Callable[..., Plan], tmp_path: Path
+) -> None:
+    mine = use("began", weights="my-began")
+    with pytest.raises(UserError, match=r"there is no published or trainable weights 'my-began'; .*began-celeba-64"):
+        project(study=mine, config=put("data", str(tmp_path / "data")))
+    (tmp_path / "data/weights").mkdir(parents=True)
+    (tmp_path / "data/weights/my-began.safetensors").touch()
+    generators = project(study=mine, config=put("data", str(tmp_path / "data"))).studies["mine"].generators
+    assert generators["began"]["weights"] == str(tmp_path / "data/weights/my-began.safetensors")
+
+
+def test_a_recipe_makes_weights_of_its_name(project: Callable[..., Plan], tmp_path: Path) -> None:
+    (tmp_path / "recipes").mkdir()
+    recipe = {"generator": {"name": "began", "size": 64}, "dataset": {"name": "celeba-subset"}, "recipe": {"steps": 1}}
+    (tmp_path / "recipes/mine.yaml").write_text(yaml.safe_dump(recipe))
+    plan = project(study=use("began", size=64, weights="mine"))
+    assert "celeba/celeba_subset.tar" in plan.downloads
+    (tmp_path / "recipes/mine.yaml").write_text(yaml.safe_dump({**recipe, "generator": {"name": "begun"}}))
+    with pytest.raises(UserError, match=r"recipes/mine.yaml: generator.name: there is no generator 'begun'"):
+        project()
+
+
+SMALL = {"faces-drawn": {"dataset": {"name": "scenes-drawn"}, "count": 3, "of": 7}}
+
+
+def test_what_a_scale_cuts_is_said_and_one_knob_restores_it(project: Callable[..., Plan]) -> None:
+    scale = put("datasets", SMALL)
+    cut, whole = project(scale=scale), project(scale=scale, config=put("whole", True))
+    assert cut.note == "3 of 7 images; share of the steps: csgm 0.1"
+    assert whole.note == ""
+    sizes = [plan.studies["mine"].images["faces"].spec.size for plan in (cut, whole)]
+    steps = [plan.studies["mine"].cases["sr"].cells["csgm"].spec["steps"] for plan in (cut, whole)]
+    assert (sizes, steps) == ([3, 7], [10, 100])
+
+
+def test_a_seed_chooses_images_and_ids_leave_nothing_to_choose(project: Callable[..., Plan]) -> None:
+    images = project(study=put("images/faces/seed", 5)).studies["mine"].images["faces"]
+    assert images.selection("0002-0003")["seed"] == 5
+    named = {"dataset": {"name": "faces-drawn"}, "ids": ["000001"], "seed": 5}
+    with pytest.raises(UserError, match="images.faces: 'ids' says which images"):
+        project(study=put("images/faces", named))
+
+
+def test_a_gap_may_end_where_weights_are(project: Callable[..., Plan], tmp_path: Path) -> None:
+    gap = put("gaps", {"mine": {"s*": {"reason": "a day of GPU time", "unless": "big"}}})
+    data = put("data", str(tmp_path / "data"))
+    assert project(scale=gap, config=data).studies["mine"].cases["sr"].gap == "a day of GPU time"
+    (tmp_path / "data/weights").mkdir(parents=True)
+    (tmp_path / "data/weights/big.safetensors").touch()
+    assert project(scale=gap, config=data).studies["mine"].cases["sr"].gap is None
 
 
 @pytest.mark.parametrize(

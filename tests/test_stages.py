@@ -110,11 +110,34 @@ def test_tables_are_joined_under_one_heading(tmp_path: Path) -> None:
 def test_a_download_that_is_not_there_is_told_with_its_hash_and_place(tmp_path: Path) -> None:
     path = tmp_path / "raw/celeba/img_align_celeba.zip"
     with pytest.raises(SystemExit) as stop:
-        main(["acquire", str(path)])
+        main(["acquire", str(path), "--raw", str(tmp_path / "raw"), "--offline"])
     message = str(stop.value)
-    assert str(path) in message
+    assert "celeba/img_align_celeba.zip" in message
+    assert str(tmp_path / "manual") in message
     assert "46fb89443c578308acf364d7d379fe1b9efb793042c0af734b6112e4fd3a8c74" in message
-    assert "1443490838" in message
+    assert "1,443,490,838" in message
+
+
+def test_a_download_belongs_in_the_folder_of_downloads(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="downloads belong in"):
+        main(["acquire", "elsewhere/img_align_celeba.zip", "--raw", str(tmp_path), "--offline"])
+
+
+def test_prepared_images_tell_what_was_done_to_them(tmp_path: Path) -> None:
+    chosen = {**SELECTION, "seed": 1, "shift": 5}
+    stages.prepare(chosen, tmp_path, tmp_path / "images.safetensors")
+    _, meta = load_arrays(tmp_path / "images.safetensors")
+    assert meta["steps"][-1] == "move 5 rows down"
+    assert meta["ids"] != ["000003", "000004"]
+
+
+def test_a_checkpoint_that_does_not_fit_is_named_and_not_converted(tmp_path: Path) -> None:
+    torch.save({"weight": torch.zeros(3)}, tmp_path / "strange.pth")
+    spec = {"name": "began", "size": 64, "channels": 64, "output": "tanh"}
+    with pytest.raises(UserError, match=r"strange\.pth: ") as caught:
+        stages.convert(tmp_path / "strange.pth", spec, "sunshineatnoon", tmp_path / "out.safetensors")
+    assert str(caught.value).count("strange.pth") == 1
+    assert not (tmp_path / "out.safetensors").exists()
 
 
 def test_a_data_set_asked_for_too_many_images_says_so(tmp_path: Path) -> None:

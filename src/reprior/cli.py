@@ -37,7 +37,9 @@ def _parser() -> argparse.ArgumentParser:
     _render(stage)
     _report(stage)
     _train(stage)
+    _convert(stage)
     _acquire(stage)
+    _plan(stage)
     return parser
 
 
@@ -50,7 +52,7 @@ def _add(stage: Any, name: str, run: Callable[..., None], text: str) -> argparse
 def _prepare(stage: Any) -> None:
     parser = _add(stage, "prepare", stages.prepare, "make one batch of images")
     parser.add_argument("selection", type=_json, help="JSON: dataset, shift, count and first, or ids")
-    parser.add_argument("--raw", type=Path, default=Path("data/raw"), help="folder of downloads")
+    _raw(parser)
     parser.add_argument("--out", type=Path, required=True)
 
 
@@ -68,7 +70,7 @@ def _reconstruct(stage: Any) -> None:
     parser.add_argument("--method", type=_json, required=True, help="JSON: name of the method and its settings")
     parser.add_argument("--generator", type=_json, help="JSON: name, settings and weights of the generator")
     parser.add_argument("--start", type=Path, help="result of the method to begin from")
-    parser.add_argument("--device", choices=["auto", "cpu", "cuda", "mps"], default="auto")
+    _device(parser)
     parser.add_argument("--checkpoint-seconds", type=float, default=60)
     parser.add_argument("--out", type=Path, required=True)
 
@@ -78,6 +80,7 @@ def _evaluate(stage: Any) -> None:
     parser.add_argument("estimate", type=Path)
     parser.add_argument("--images", type=Path, required=True)
     parser.add_argument("--metrics", type=_json, required=True, help="JSON: list of metrics with their settings")
+    _raw(parser)
     parser.add_argument("--out", type=Path, required=True)
 
 
@@ -107,11 +110,37 @@ def _train(stage: Any) -> None:
     parser.add_argument("--generator", type=_json, required=True)
     parser.add_argument("--dataset", type=_json, required=True)
     parser.add_argument("--recipe", type=_json, required=True)
+    _raw(parser)
+    _device(parser)
+
+
+def _convert(stage: Any) -> None:
+    parser = _add(stage, "convert", stages.convert, "turn a published checkpoint into weights of a generator")
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("--generator", type=_json, required=True, help="JSON: name and settings of the generator")
+    parser.add_argument("--layout", required=True, help="under which names the checkpoint holds the weights")
+    parser.add_argument("--out", type=Path, required=True)
 
 
 def _acquire(stage: Any) -> None:
-    parser = _add(stage, "acquire", _run_acquire, "say what to place where, for a download that is not there")
-    parser.add_argument("path", type=Path)
+    parser = _add(stage, "acquire", _run_acquire, "fetch one download, or say what to place where")
+    parser.add_argument("path", type=Path, help="where it belongs: data/raw/<source>")
+    _raw(parser)
+    parser.add_argument("--mirrors", type=_json, default=[], help="JSON: list of folders to look in first")
+    parser.add_argument("--offline", action="store_true", help="do not use the network")
+
+
+def _plan(stage: Any) -> None:
+    parser = _add(stage, "plan", _run_plan, "say what a run would take: jobs, images, time, downloads, disk")
+    parser.add_argument("--config", nargs="+", default=[], metavar="KEY=VALUE", help="as Snakemake's option")
+
+
+def _raw(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--raw", type=Path, default=Path("data/raw"), help="folder of downloads")
+
+
+def _device(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--device", choices=["auto", "cpu", "cuda", "mps"], default="auto")
 
 
 def _run_render(**arguments: Any) -> None:
@@ -126,17 +155,32 @@ def _run_report(**arguments: Any) -> None:
     build(**arguments)
 
 
-def _run_train(weights: Path, **arguments: Any) -> None:
+def _run_train(weights: Path, device: str, **arguments: Any) -> None:
     from reprior.training.generator import train_generator
 
     work = weights.with_name(f".{weights.stem}")
-    train_generator(weights, checkpoint=work.with_suffix(".checkpoint"), log=work.with_suffix(".jsonl"), **arguments)
+    checkpoint, log = work.with_suffix(".checkpoint"), work.with_suffix(".jsonl")
+    train_generator(weights, checkpoint=checkpoint, log=log, device=stages.chosen_device(device), **arguments)
 
 
-def _run_acquire(path: Path) -> None:
-    from reprior.acquire.placed import how_to_place
+def _run_acquire(path: Path, raw: Path, mirrors: list[str], offline: bool) -> None:
+    from reprior.acquire.fetch import acquire
 
-    raise how_to_place(path)
+    if not path.is_relative_to(raw):
+        raise UserError(f"{path}: downloads belong in {raw}; give a path within it, or another --raw")
+    acquire(path.relative_to(raw).as_posix(), raw, mirrors=[Path(mirror) for mirror in mirrors], offline=offline)
+
+
+def _run_plan(config: list[str]) -> None:
+    import yaml
+
+    from reprior.estimate import describe
+    from reprior.plan import make_plan
+    from reprior.study import read_yaml
+
+    root = Path()
+    given = {key: yaml.safe_load(value) for key, _, value in (item.partition("=") for item in config)}
+    print(describe(make_plan(root, {**read_yaml(root / "config.yaml"), **given}), root))
 
 
 def _json(text: str) -> Any:

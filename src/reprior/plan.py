@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,9 +15,11 @@ from reprior.metrics import metric_id
 from reprior.study import (
     Case,
     Config,
+    Gap,
     ImageSet,
     Scale,
     Spec,
+    Substitute,
     checked_spec,
     load_scale,
     load_study,
@@ -24,6 +27,7 @@ from reprior.study import (
     parse,
     reference,
 )
+from reprior.weights import Weights, known_weights, matching
 
 OBSERVATION = "observation"
 """Folder of a case's observations, beside its methods'."""
@@ -38,8 +42,8 @@ class ImagePlan:
     name: str
     spec: ImageSet
     folder: Path
-    sources: tuple[Path, ...]
-    """Raw downloads that the data set is read from."""
+    sources: tuple[str, ...]
+    """Names of the downloads that the data set is read from."""
     per_job: int
 
     @property
@@ -51,7 +55,11 @@ class ImagePlan:
     def selection(self, batch: str) -> dict[str, Any]:
         """What `reprior prepare` needs to know to make one batch."""
         first, last = batch_range(batch)
-        chosen = {"ids": self.spec.ids[first : last + 1]} if self.spec.ids else {"first": self.spec.first + first}
+        if self.spec.ids:
+            chosen: dict[str, Any] = {"ids": self.spec.ids[first : last + 1]}
+        else:
+            seed = {} if self.spec.seed is None else {"seed": self.spec.seed}
+            chosen = {"first": self.spec.first + first, **seed}
         return {"dataset": self.spec.dataset, "shift": self.spec.shift, "count": last - first + 1, **chosen}
 
 
@@ -117,8 +125,39 @@ class Plan:
     config: Config
     scale: Scale
     studies: Mapping[str, StudyPlan]
+    weights: Mapping[str, Weights]
+    """All that can be converted or trained, by name."""
+    note: str
+    """What every artifact says of the scale and of what was cut."""
     metric_gaps: Mapping[str, str] = field(default_factory=dict)
-    """Metrics that cannot be computed at all, with the reason."""
+    """Metrics that are not computed, with the reason."""
+
+    @property
+    def raw(self) -> Path:
+        """data/raw: where downloads lie."""
+        return Path(self.config.data) / "raw"
+
+    @property
+    def downloads(self) -> tuple[str, ...]:
+        """Names of the downloads that everything is made from."""
+        needed: set[str] = set()
+        for study in self.studies.values():
+            needed.update(*(plugins.sources("metric", spec) for spec in self.computed_metrics(study)))
+        for case, cell in self.cells():
+            needed.update(case.images.sources)
+            if cell.generator is not None:
+                made = self.made_weights(self.studies[case.study].generators[cell.generator])
+                needed.update(made.downloads if made else ())
+        return tuple(sorted(needed))
+
+    def made_weights(self, generator: Spec) -> Weights | None:
+        """How a generator's weights are made, unless they are the user's own file."""
+        file = Path(generator["weights"])
+        return self.weights.get(file.stem) if file.parent == Path(self.config.data) / "weights" else None
+
+    def computed_metrics(self, study: StudyPlan) -> list[Spec]:
+        """The metrics of a study without those that are gaps."""
+        return [spec for spec in study.metrics if metric_id(spec) not in self.metric_gaps]
 
     @property
     def folder(self) -> Path:
@@ -153,7 +192,7 @@ def render_spec(plan: Plan, study_name: str, artifact_name: str) -> dict[str, An
         "scale": plan.config.scale,
         "scale_title": plan.scale.title,
         "comparable": plan.scale.comparable,
-        "note": plan.scale.note,
+        "note": plan.note,
         "settings": artifact.settings,
         "methods": {method: {"label": study.labels[method]} for method in methods},
         "cases": {case.name: _case_spec(case, methods) for case in cases},
@@ -198,9 +237,27 @@ def make_plan(root: Path, config: Mapping[str, Any]) -> Plan:
     """Read and check the study and scale files that `config` names; UserError if anything is wrong."""
     checked = parse(Config, config, root / "config.yaml")
     scale, scale_path = load_scale(root, checked.scale)
+    if checked.whole:
+        scale = _whole(scale)
     _check_scale(scale, scale_path)
-    studies = {name: _Resolver(root, checked, scale, scale_path, name).study_plan() for name in checked.studies}
-    return Plan(checked, scale, studies, _metric_gaps(checked, studies))
+    weights = known_weights(root)
+    resolvers = (_Resolver(root, checked, scale, scale_path, weights, name) for name in checked.studies)
+    studies = {resolver.name: resolver.study_plan() for resolver in resolvers}
+    return Plan(checked, scale, studies, weights, _note(scale), _metric_gaps(scale, studies))
+
+
+def _whole(scale: Scale) -> Scale:
+    """The scale with nothing cut: every image that there is, the study's own steps."""
+    datasets = {name: s.model_copy(update={"count": s.of or s.count}) for name, s in scale.datasets.items()}
+    return scale.model_copy(update={"datasets": datasets, "steps": {}})
+
+
+def _note(scale: Scale) -> str:
+    """The scale's note and what it cuts: `8 of 64 images; share of the steps: csgm 0.25`."""
+    cut = [s for s in scale.datasets.values() if s.count and s.count != s.of]
+    images = dict.fromkeys(f"{s.count}{f' of {s.of}' if s.of else ''} images" for s in cut)
+    steps = ", ".join(f"{name} {share:.4g}" for name, share in sorted(scale.steps.items()))
+    return "; ".join(filter(None, [scale.note, *images, f"share of the steps: {steps}" if steps else ""]))
 
 
 def _check_scale(scale: Scale, path: Path) -> None:
@@ -218,27 +275,23 @@ def _check_scale(scale: Scale, path: Path) -> None:
             raise UserError(
                 f"{path}: steps.{name}: the method '{name}' takes no steps; remove the line (share {share})"
             )
-    for name in scale.metrics:
-        reference(name, plugins.names("metric"), path, f"metrics.{name}", "metric")
+    for section, names in (("metrics", scale.metrics), ("metric_gaps", scale.metric_gaps)):
+        for name in names:
+            reference(name, plugins.names("metric"), path, f"{section}.{name}", "metric")
 
 
-def _metric_gaps(config: Config, studies: Mapping[str, StudyPlan]) -> dict[str, str]:
-    """Metrics whose weights are not there, and what to place where."""
-    gaps = {}
-    for study in studies.values():
-        for spec in study.metrics:
-            if spec["name"] == "lpips" and not spec["weights"]:
-                names = plugins.plugin("metric", "lpips").constants["BACKBONES"][spec["net"]]
-                folder = Path(config.data) / "raw" / "lpips"
-                gaps[metric_id(spec)] = f"needs the file {' or '.join(names)} in {folder}/"
-    return gaps
+def _metric_gaps(scale: Scale, studies: Mapping[str, StudyPlan]) -> dict[str, str]:
+    specs = [spec for study in studies.values() for spec in study.metrics if spec["name"] in scale.metric_gaps]
+    return {metric_id(spec): scale.metric_gaps[spec["name"]] for spec in specs}
 
 
 class _Resolver:
     """Turns one study into a plan, checking each plug-in's settings against its source."""
 
-    def __init__(self, root: Path, config: Config, scale: Scale, scale_path: Path, name: str) -> None:
-        self.config, self.scale, self.scale_path, self.name = config, scale, scale_path, name
+    def __init__(
+        self, root: Path, config: Config, scale: Scale, scale_path: Path, weights: Mapping[str, Weights], name: str
+    ) -> None:
+        self.config, self.scale, self.scale_path, self.weights, self.name = config, scale, scale_path, weights, name
         self.study, self.path = load_study(root, name)
         self.gaps = scale.gaps.get(name, {})
         self.folder = Path(config.results) / config.scale / name
@@ -249,8 +302,9 @@ class _Resolver:
         study = self.study
         for name, entry in study.methods.items():
             self._method_entry(name, entry)
-        for name in self.gaps:
-            reference(name, study.cases, self.scale_path, f"gaps.{self.name}", "case")
+        for pattern in self.gaps:
+            if not fnmatch.filter(study.cases, pattern):
+                reference(pattern, study.cases, self.scale_path, f"gaps.{self.name}", "case")
         images = {name: self._images(name, spec) for name, spec in study.images.items()}
         return StudyPlan(
             name=self.name,
@@ -270,19 +324,20 @@ class _Resolver:
         spec = spec.model_copy(update={"dataset": dataset})
         substitute = self.scale.datasets.get(dataset["name"])
         if substitute is not None:
-            key = f"datasets.{dataset['name']}.dataset"
-            given = substitute.model_dump(exclude_none=True, exclude={"dataset"})
-            drawn = checked_spec("dataset", substitute.dataset, self.scale_path, key)
-            spec = spec.model_copy(update={"ids": None, "count": spec.size, **given, "dataset": drawn})
-        sources = plugins.plugin("dataset", spec.dataset["name"]).constants.get("SOURCES", ())
+            spec = self._substituted(spec, substitute, f"datasets.{dataset['name']}.dataset")
         return ImagePlan(
             study=self.name,
             name=name,
             spec=spec,
             folder=Path(self.config.data) / "images" / self.config.scale / self.name / name,
-            sources=tuple(Path(self.config.data) / "raw" / source for source in sources),
+            sources=plugins.sources("dataset", spec.dataset),
             per_job=self.config.images_per_job or spec.per_job,
         )
+
+    def _substituted(self, spec: ImageSet, substitute: Substitute, key: str) -> ImageSet:
+        given = substitute.model_dump(exclude_none=True, include={"count", "first"})
+        dataset = checked_spec("dataset", substitute.dataset, self.scale_path, key)
+        return spec.model_copy(update={"ids": None, "count": spec.size, **given, "dataset": dataset})
 
     def _generator(self, name: str, spec: Spec) -> Spec:
         path, key = self.path, f"generators.{name}"
@@ -294,21 +349,24 @@ class _Resolver:
         if not isinstance(weights, str):
             raise UserError(f"{path}: {key}.weights: is missing; expected a name or a .safetensors file")
         if not weights.endswith(".safetensors"):
-            checked["weights"] = (Path(self.config.data) / "weights" / f"{weights}.safetensors").as_posix()
+            checked["weights"] = self._weights_file(weights, checked, path, f"{key}.weights").as_posix()
         return checked
+
+    def _weights_file(self, name: str, generator: Spec, path: Path, key: str) -> Path:
+        file = Path(self.config.data) / "weights" / f"{name}.safetensors"
+        if name not in self.weights:
+            if not file.is_file():
+                reference(name, self.weights, path, key, "published or trainable weights")
+            return file
+        misfit = matching(self.weights, name, generator)
+        if misfit:
+            raise UserError(f"{path}: {key}: '{name}' is of another generator: {misfit}")
+        return file
 
     def _metric(self, index: int, spec: Spec) -> Spec:
         override = self.scale.metrics.get(str(spec.get("name")), {})
         path, key = (self.scale_path, f"metrics.{spec['name']}") if override else (self.path, f"metrics.{index}")
-        checked = checked_spec("metric", {**spec, **override}, path, key)
-        if checked["name"] == "lpips" and not checked["weights"]:
-            checked["weights"] = self._lpips_backbone(checked["net"])
-        return checked
-
-    def _lpips_backbone(self, net: str) -> str | None:
-        folder = Path(self.config.data) / "raw" / "lpips"
-        files = plugins.plugin("metric", "lpips").constants["BACKBONES"][net]
-        return next((str(folder / name) for name in files if (folder / name).is_file()), None)
+        return checked_spec("metric", {**spec, **override}, path, key)
 
     def _case(self, name: str, case: Case, images: ImagePlan) -> CasePlan:
         operator = checked_spec("operator", case.operator, self.path, f"cases.{name}.operator")
@@ -322,9 +380,20 @@ class _Resolver:
             noise=case.noise,
             generator=case.generator,
             cells=cells,
-            gap=case.gap or self.gaps.get(name),
+            gap=case.gap or self._gap(name),
             folder=self.folder / name,
         )
+
+    def _gap(self, case: str) -> str | None:
+        """Why the scale leaves a case out, if it does."""
+        for pattern, gap in self.gaps.items():
+            if not fnmatch.fnmatchcase(case, pattern):
+                continue
+            if not isinstance(gap, Gap):
+                return gap
+            if not (Path(self.config.data) / "weights" / f"{gap.unless}.safetensors").is_file():
+                return gap.reason
+        return None
 
     def _method_entry(self, name: str, entry: Spec) -> Spec:
         key = f"methods.{name}"

@@ -66,6 +66,17 @@ def plugin(kind: Kind, name: str) -> Plugin:
     return Plugin(kind, name, needs, _settings_model(name, arguments), _constants(_parsed(path)))
 
 
+def sources(kind: Kind, spec: Mapping[str, Any]) -> tuple[str, ...]:
+    """Names of the downloads that a plug-in with these settings reads: its module's `SOURCES`.
+
+    A mapping {setting: {value: names}} where they depend on a setting.
+    """
+    named = plugin(kind, spec["name"]).constants.get("SOURCES", ())
+    if isinstance(named, Mapping):
+        return tuple(name for setting, by_value in named.items() for name in by_value[spec[setting]])
+    return tuple(named)
+
+
 def load(kind: Kind, name: str) -> Any:
     """Import a plug-in and return its function or class."""
     stem = name.replace("-", "_")

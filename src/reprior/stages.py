@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reprior import __version__
+from reprior.datasets import load_dataset
+from reprior.errors import UserError
 from reprior.files import load_arrays, read_json, save_arrays, write_json, write_text, written_atomically
 from reprior.plugins import load, plugin
 from reprior.seeds import SHARED, rng_for
@@ -20,19 +22,24 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
+    from reprior.datasets.base import Dataset
     from reprior.methods.base import Reconstruction
     from reprior.operators.base import Operator
 
 
 def prepare(selection: Mapping[str, Any], raw: Path, out: Path) -> None:
     """Make one batch of images."""
-    spec = dict(selection["dataset"])
-    name = spec.pop("name")
-    places = {"raw": raw}
-    dataset = load("dataset", name)(*(places[need] for need in plugin("dataset", name).needs), **spec)
-    ids = selection.get("ids") or dataset.ids(selection["first"], selection["count"])
+    dataset = load_dataset(selection["dataset"], raw)
+    ids = selection.get("ids") or _chosen(dataset, selection)
     images = _shifted(dataset.load(ids), selection["shift"])
-    save_arrays(out, {"images": images}, {"ids": list(ids), "selection": dict(selection)})
+    steps = [*dataset.steps, *([f"move {selection['shift']} rows down"] if selection["shift"] else [])]
+    save_arrays(out, {"images": images}, {"ids": list(ids), "steps": steps, "selection": dict(selection)})
+
+
+def _chosen(dataset: Dataset, selection: Mapping[str, Any]) -> list[str]:
+    """Ids by position in the data set's own order or, with a seed, in a random one."""
+    first, count = selection["first"], selection["count"]
+    return dataset.chosen(selection["seed"], first, count) if "seed" in selection else dataset.ids(first, count)
 
 
 def _shifted(images: np.ndarray, rows: int) -> np.ndarray:
@@ -92,7 +99,7 @@ def reconstruct(
     from reprior.methods.base import Problem, solve
     from reprior.watch import Watch
 
-    where = torch.device(_chosen(device))
+    where = torch.device(chosen_device(device))
     tensors, meta = load_tensors(observation)
     operator = make_operator(meta["study"], meta["case"], meta["operator"], meta["image_shape"])
     inputs = [path for path in (observation, start, generator and Path(generator["weights"])) if path]
@@ -142,7 +149,7 @@ def _circumstances(device: torch.device) -> dict[str, Any]:
     }
 
 
-def _chosen(device: str) -> str:
+def chosen_device(device: str) -> str:
     """`auto` is CUDA where there is one, else Apple's MPS, else the CPU."""
     import torch
 
@@ -209,7 +216,7 @@ def _device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else f"{device.type} ({platform.machine()})"
 
 
-def evaluate(estimate: Path, images: Path, metrics: Sequence[Mapping[str, Any]], out: Path) -> None:
+def evaluate(estimate: Path, images: Path, metrics: Sequence[Mapping[str, Any]], raw: Path, out: Path) -> None:
     """Compare one batch of reconstructions with the truth; its run time and memory are numbers of each image, too."""
     from reprior.metrics.evaluation import evaluate as measured
 
@@ -217,7 +224,8 @@ def evaluate(estimate: Path, images: Path, metrics: Sequence[Mapping[str, Any]],
     truth, _ = load_arrays(images)
     job = read_json(estimate.with_suffix(".json"))
     ids = meta["ids"]
-    values = {name: column.tolist() for name, column in measured(found["images"], truth["images"], metrics).items()}
+    columns = measured(found["images"], truth["images"], metrics, raw)
+    values = {name: column.tolist() for name, column in columns.items()}
     values["seconds"] = [job["seconds_per_image"]] * len(ids)
     values["memory_mib"] = [job["peak_memory_mib"]] * len(ids)
     origin = (meta["study"], meta["case"], meta["method"])
@@ -226,6 +234,21 @@ def evaluate(estimate: Path, images: Path, metrics: Sequence[Mapping[str, Any]],
         writer.writerow(("study", "case", "method", "image", "metric", "value"))
         for row, image in enumerate(ids):
             writer.writerows((*origin, image, name, f"{column[row]:.10g}") for name, column in values.items())
+
+
+def convert(checkpoint: Path, generator: Mapping[str, Any], layout: str, out: Path) -> None:
+    """Turn a published checkpoint into weights of one of our generators; what does not fit is told and not written."""
+    from reprior.acquire.checkpoints import read_checkpoint
+    from reprior.files import save_tensors
+    from reprior.generators.base import build_generator, check_fit
+
+    network = build_generator(generator)
+    try:
+        state = network.converted(read_checkpoint(checkpoint), layout)
+    except UserError as error:
+        raise UserError(f"{checkpoint}: {str(error).removeprefix(f'{checkpoint}: ')}") from error
+    check_fit(network.state_dict(), state, checkpoint)
+    save_tensors(out, state, {"generator": dict(generator), "source": checkpoint.name, "layout": layout})
 
 
 def aggregate(parts: Sequence[Path], out: Path) -> None:

@@ -36,6 +36,10 @@ Key = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]*$")]
 """A name that becomes a folder: letters, digits, dots and dashes."""
 
 
+Flag = Annotated[bool, BeforeValidator(lambda value: {"true": True, "false": False}.get(str(value).lower(), value))]
+"""True or false; Snakemake hands on `--config offline=true` as a text."""
+
+
 class Strict(BaseModel):
     """No unknown keys, no silent conversion of types."""
 
@@ -49,6 +53,12 @@ class Config(Strict):
     studies: Annotated[list[str], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]
     data: str = "data"
     results: str = "results"
+    mirrors: list[str] = []
+    """Folders in which downloads are looked for, by hash, before the network is asked."""
+    offline: Flag = False
+    """Whether jobs must not use the network."""
+    whole: Flag = False
+    """Whether every image that a scale's data set has is taken, and the study's own number of steps."""
     images_per_job: Count | None = None
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     checkpoint_seconds: Count = 60
@@ -60,6 +70,8 @@ class ImageSet(Strict):
     dataset: Spec
     first: Whole = 0
     count: Count | None = None
+    seed: Whole | None = None
+    """Of a random order of the data set, in which positions then count; its own order without one."""
     ids: list[str] | None = Field(default=None, min_length=1)
     shift: int = 0
     """Rows by which each image is moved down, edge rows repeated: the misaligned images of IAGAN's Fig. 9."""
@@ -69,6 +81,8 @@ class ImageSet(Strict):
     def _count_or_ids(self) -> ImageSet:
         if (self.count is None) == (self.ids is None):
             raise ValueError("give either 'count' (with 'first') or 'ids'")
+        if self.ids is not None and self.seed is not None:
+            raise ValueError("'ids' says which images, so a 'seed' has nothing to choose")
         if self.ids is not None and len(set(self.ids)) < len(self.ids):
             raise ValueError("an id appears twice in 'ids'")
         return self
@@ -118,7 +132,17 @@ class Substitute(Strict):
 
     dataset: Spec
     count: Count | None = None
+    of: Count | None = None
+    """How many images there are, of which `count` are taken."""
     first: Whole | None = None
+
+
+class Gap(Strict):
+    """Why a case is not computed, unless something is there."""
+
+    reason: str
+    unless: str
+    """Name of weights: the case is computed where the data folder has them."""
 
 
 class Scale(Strict):
@@ -136,8 +160,19 @@ class Scale(Strict):
     methods: dict[str, dict[str, Any]] = {}
     """Settings of a method (by plug-in) that differ at this scale."""
     metrics: dict[str, dict[str, Any]] = {}
-    gaps: dict[str, dict[str, str]] = {}
-    """By study and case: why the case is not computed at this scale."""
+    """Settings of a metric that differ at this scale."""
+    metric_gaps: dict[str, str] = {}
+    """By metric: why it is not computed at this scale."""
+    gaps: dict[str, dict[str, str | Gap]] = {}
+    """By study and case, or pattern of cases (`celebahq-*`): why it is not computed at this scale."""
+
+
+class Training(Strict):
+    """recipes/<weights>.yaml: how weights are made that nobody publishes."""
+
+    generator: Spec
+    dataset: Spec
+    recipe: dict[str, Any]
 
 
 class _Loader(yaml.SafeLoader):
@@ -272,6 +307,12 @@ def load_scale(root: Path, name: str) -> tuple[Scale, Path]:
     reference(name, known, root / "config.yaml", "scale", "scale")
     path = root / "scales" / f"{name}.yaml"
     return read_model(path, Scale), path
+
+
+def load_recipes(root: Path) -> dict[str, tuple[Training, Path]]:
+    """Every training of weights, by their name, and its file."""
+    paths = sorted((root / "recipes").glob("*.yaml"))
+    return {path.stem: (read_model(path, Training), path) for path in paths}
 
 
 def _check_references(study: Study, path: Path) -> None:

@@ -24,10 +24,11 @@ def small() -> BEGAN:
     return generator
 
 
-@pytest.mark.parametrize(("channels", "count"), [(128, 2_011_779), (64, 637_251)])
-def test_has_the_published_number_of_parameters(channels: int, count: int) -> None:
-    generator = BEGAN(size=128, channels=channels)
+@pytest.mark.parametrize(("size", "channels", "count"), [(128, 128, 2_011_779), (128, 64, 637_251), (64, 64, 563_395)])
+def test_has_the_published_number_of_parameters(size: int, channels: int, count: int) -> None:
+    generator = BEGAN(size=size, channels=channels)
     assert sum(parameter.numel() for parameter in generator.parameters()) == count
+    assert generator.image(torch.zeros(1, 64)).shape == (1, 3, size, size)
 
 
 @pytest.mark.parametrize("size", [64, 128])
@@ -59,6 +60,13 @@ def test_equals_a_decoder_written_as_plain_matrix_algebra(small: BEGAN) -> None:
 def test_image_maps_the_native_range_to_zero_and_one(small: BEGAN) -> None:
     z = torch.zeros(1, 5)
     torch.testing.assert_close(small.image(z), small(z) / 2 + 0.5)
+
+
+def test_output_is_linear_or_its_hyperbolic_tangent(small: BEGAN) -> None:
+    bounded = BEGAN(size=64, channels=4, latent=5, output="tanh")
+    bounded.load_state_dict(small.state_dict())
+    z = torch.full((1, 5), 3.0)
+    torch.testing.assert_close(bounded(z), torch.tanh(small(z)))
 
 
 def test_latents_are_uniform_and_follow_their_seed(small: BEGAN) -> None:

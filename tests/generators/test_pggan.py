@@ -5,6 +5,7 @@ import torch
 from torch.nn import functional
 
 from reprior.generators import pggan
+from reprior.generators.base import build_generator
 from reprior.generators.pggan import PGGAN, normalise
 
 
@@ -35,6 +36,23 @@ def test_image_has_the_promised_shape(size: int, monkeypatch: pytest.MonkeyPatch
     generator = PGGAN(size=size)
     images = generator.image(torch.ones(1, *generator.latent_shape))
     assert images.shape == (1, *generator.image_shape) == (1, 3, size, size)
+
+
+@pytest.mark.slow
+def test_runs_at_full_size() -> None:
+    generator = build_generator({"name": "pggan"}).eval().requires_grad_(False)
+    image = generator.image(torch.randn(1, 512, generator=torch.Generator().manual_seed(0)))
+    assert image.shape == (1, 3, 1024, 1024)
+    # factors and pixel norm keep the scale of what goes through: an untrained network is neither flat nor exploding
+    assert 0.1 < image.std() < 1
+
+
+def test_factors_are_those_of_the_release() -> None:
+    """Its dense layer has the gain sqrt(2) / 4 and a fan-in of 512; a convolution sqrt(2) and nine times its input."""
+    scales = PGGAN(size=256).scales
+    assert scales[0][0].scale.item() == pytest.approx(1 / 64)
+    assert scales[0][1].scale.item() == pytest.approx(1 / 48)
+    assert scales[5][0].scale.item() == pytest.approx((2 / (9 * 256)) ** 0.5)
 
 
 def test_equals_the_ported_order_of_operations(narrow: PGGAN) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +18,8 @@ from reprior.metrics.evaluation import evaluate
 from reprior.metrics.mse import mse
 from reprior.metrics.psnr import psnr
 from reprior.metrics.ssim import ssim
+
+NO_DOWNLOADS = Path("nowhere")
 
 
 def drawn(seed: int, count: int = 2, size: int = 16) -> np.ndarray:
@@ -71,34 +74,34 @@ def test_ssim_is_the_one_of_wang(noise: float) -> None:
 
 def test_estimates_are_clipped_before_they_are_measured() -> None:
     truth = np.ones((1, 3, 16, 16), dtype=np.float32)
-    assert evaluate(truth + 5, truth, [{"name": "mse"}])["mse"] == pytest.approx([0])
+    assert evaluate(truth + 5, truth, [{"name": "mse"}], NO_DOWNLOADS)["mse"] == pytest.approx([0])
 
 
 def test_a_nan_pixel_stays_visible_and_is_its_own_images_affair() -> None:
     truth = drawn(5)
     estimate = truth.copy()
     estimate[1, 0, 3, 3] = np.nan
-    found = evaluate(estimate, truth, [{"name": name} for name in ("mse", "psnr", "ssim")])
+    found = evaluate(estimate, truth, [{"name": name} for name in ("mse", "psnr", "ssim")], NO_DOWNLOADS)
     for values in found.values():
         assert not np.isnan(values[0]) and np.isnan(values[1])
 
 
 def test_images_of_another_shape_are_refused() -> None:
     with pytest.raises(UserError, match="shape"):
-        evaluate(drawn(0, size=8), drawn(0, size=16), [{"name": "mse"}])
+        evaluate(drawn(0, size=8), drawn(0, size=16), [{"name": "mse"}], NO_DOWNLOADS)
 
 
 def test_the_id_names_the_network_where_there_is_one() -> None:
     assert metric_id({"name": "psnr"}) == "psnr"
-    assert metric_id({"name": "lpips", "net": "squeeze", "weights": "w.pth"}) == "lpips-squeeze"
+    assert metric_id({"name": "lpips", "net": "squeeze"}) == "lpips-squeeze"
 
 
 def test_metrics_without_a_network_do_not_import_torch() -> None:
     code = (
-        "import sys, numpy as np\n"
+        "import sys, pathlib, numpy as np\n"
         "from reprior.metrics.evaluation import evaluate\n"
         "x = np.zeros((1, 3, 16, 16), np.float32)\n"
-        "evaluate(x, x, [{'name': 'mse'}, {'name': 'psnr'}, {'name': 'ssim'}])\n"
+        "evaluate(x, x, [{'name': 'mse'}, {'name': 'psnr'}, {'name': 'ssim'}], pathlib.Path())\n"
         "print('torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

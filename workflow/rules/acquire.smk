@@ -1,16 +1,42 @@
 rule acquire:
+    input:
+        [f"{RAW}/{source}" for source in PLAN.downloads],
+
+
+# Where a file comes from changes nothing about it: mirrors and offline are resources, so that a change reruns nothing.
+rule download:
     output:
-        f"{DATA}/raw/{{path}}",
+        f"{RAW}/{{source}}",
     log:
-        f"{RESULTS}/logs/acquire/{{path}}.log",
+        f"{RESULTS}/logs/download/{{source}}.log",
     conda:
         ENVIRONMENT
+    resources:
+        mirrors=as_json(PLAN.config.mirrors),
+        offline="--offline" if PLAN.config.offline else "",
+    params:
+        raw=RAW,
     shell:
-        "python -m reprior acquire {output:q} 2>&1 | tee {log:q}"
+        "python -m reprior acquire {output:q} --raw {params.raw:q} --mirrors {resources.mirrors:q} {resources.offline}"
+        " 2>&1 | tee {log:q}"
 
 
-use rule acquire as weights with:
+rule convert:
+    input:
+        lambda wildcards: f"{RAW}/{PLAN.weights[wildcards.name].source}",
     output:
         f"{DATA}/weights/{{name}}.safetensors",
     log:
-        f"{RESULTS}/logs/acquire/{{name}}.log",
+        f"{RESULTS}/logs/convert/{{name}}.log",
+    wildcard_constraints:
+        name=one_of(name for name, weights in PLAN.weights.items() if weights.source),
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=4000,
+    params:
+        generator=lambda wildcards: as_json(PLAN.weights[wildcards.name].generator),
+        layout=lambda wildcards: PLAN.weights[wildcards.name].layout,
+    shell:
+        "python -m reprior convert {input:q} --generator {params.generator:q} --layout {params.layout:q}"
+        " --out {output:q} > {log:q} 2>&1"

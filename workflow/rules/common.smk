@@ -1,10 +1,13 @@
 """What several rules share: where things are, and which files hang on which."""
 
-from reprior.metrics import metric_id
+import re
+
+from reprior import plugins
 from reprior.plan import OBSERVATION, as_json, render_spec
 
 RESULTS = PLAN.folder.as_posix()
 DATA = Path(PLAN.config.data).as_posix()
+RAW = PLAN.raw.as_posix()
 METRICS = f"{RESULTS}/metrics.csv"
 REPORT = f"{RESULTS}/report/index.html"
 ENVIRONMENT = "../../envs/reprior.yaml"
@@ -15,6 +18,15 @@ wildcard_constraints:
     case="[^/]+",
     method=f"(?!{OBSERVATION}/)[^/]+",
     batch=r"\d+-\d+",
+
+
+def one_of(names):
+    """A pattern that matches these names alone."""
+    return "|".join(map(re.escape, sorted(names))) or "(?!)"
+
+
+def raw_files(sources):
+    return [f"{RAW}/{source}" for source in sources]
 
 
 def study_of(wildcards):
@@ -89,7 +101,11 @@ def generator_option(wildcards):
 
 
 def computed_metrics(wildcards):
-    return [spec for spec in study_of(wildcards).metrics if metric_id(spec) not in PLAN.metric_gaps]
+    return PLAN.computed_metrics(study_of(wildcards))
+
+
+def metric_downloads(wildcards):
+    return raw_files(name for spec in computed_metrics(wildcards) for name in plugins.sources("metric", spec))
 
 
 def study_numbers(wildcards):

@@ -3,6 +3,7 @@ rule evaluate:
         estimate=f"{RESULTS}/{{study}}/{{case}}/{{method}}/{{batch}}.safetensors",
         job=f"{RESULTS}/{{study}}/{{case}}/{{method}}/{{batch}}.json",
         images=lambda wildcards: f"{case_of(wildcards).images.folder}/{wildcards.batch}.safetensors",
+        downloads=metric_downloads,
     output:
         f"{RESULTS}/{{study}}/{{case}}/{{method}}/{{batch}}.csv",
     log:
@@ -13,9 +14,10 @@ rule evaluate:
         mem_mb=2000,
     params:
         metrics=lambda wildcards: as_json(computed_metrics(wildcards)),
+        raw=RAW,
     shell:
         "python -m reprior evaluate {input.estimate:q} --images {input.images:q} --metrics {params.metrics:q}"
-        " --out {output:q} > {log:q} 2>&1"
+        " --raw {params.raw:q} --out {output:q} > {log:q} 2>&1"
 
 
 rule aggregate_study:

@@ -1,6 +1,6 @@
 rule prepare:
     input:
-        lambda wildcards: [path.as_posix() for path in image_plan(wildcards).sources],
+        lambda wildcards: raw_files(image_plan(wildcards).sources),
     output:
         f"{DATA}/images/{PLAN.config.scale}/{{study}}/{{images}}/{{batch}}.safetensors",
     log:
@@ -11,6 +11,6 @@ rule prepare:
         mem_mb=2000,
     params:
         selection=lambda wildcards: as_json(image_plan(wildcards).selection(wildcards.batch)),
-        raw=f"{DATA}/raw",
+        raw=RAW,
     shell:
         "python -m reprior prepare {params.selection:q} --raw {params.raw:q} --out {output:q} > {log:q} 2>&1"

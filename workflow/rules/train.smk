@@ -1,28 +1,29 @@
-import json
-
-import reprior
-
-# The recipe that made the bundled generator of the demo scale is written beside its weights.
-DEMO_GENERATOR = "began-faces-drawn"
-DEMO_RECIPE = json.loads((Path(reprior.__file__).parent / f"generators/weights/{DEMO_GENERATOR}.json").read_text())
-
-
-rule train_demo_generator:
+# Any file recipes/<name>.yaml makes data/weights/<name>.safetensors.
+rule train:
+    input:
+        lambda wildcards: raw_files(PLAN.weights[wildcards.name].downloads),
     output:
-        weights=f"{DATA}/weights/{DEMO_GENERATOR}.safetensors",
-        account=f"{DATA}/weights/{DEMO_GENERATOR}.json",
+        weights=f"{DATA}/weights/{{name}}.safetensors",
+        account=f"{DATA}/weights/{{name}}.json",
+        samples=f"{DATA}/weights/{{name}}.png",
+        losses=f"{DATA}/weights/{{name}}-losses.png",
+        progress=f"{DATA}/weights/{{name}}-progress.png",
     log:
-        f"{RESULTS}/logs/train/{DEMO_GENERATOR}.log",
+        f"{RESULTS}/logs/train/{{name}}.log",
+    wildcard_constraints:
+        name=one_of(name for name, weights in PLAN.weights.items() if weights.training),
     conda:
         ENVIRONMENT
     threads: 2
     resources:
         mem_mb=6000,
         gpu=1 if PLAN.on_gpu else 0,
+        device=PLAN.config.device,
     params:
-        generator=as_json(DEMO_RECIPE["generator"]),
-        dataset=as_json(DEMO_RECIPE["dataset"]),
-        recipe=as_json(DEMO_RECIPE["recipe"]),
+        generator=lambda wildcards: as_json(PLAN.weights[wildcards.name].training.generator),
+        dataset=lambda wildcards: as_json(PLAN.weights[wildcards.name].training.dataset),
+        recipe=lambda wildcards: as_json(PLAN.weights[wildcards.name].training.recipe),
+        raw=RAW,
     shell:
         "python -m reprior train {output.weights:q} --generator {params.generator:q} --dataset {params.dataset:q}"
-        " --recipe {params.recipe:q} 2>&1 | tee {log:q}"
+        " --recipe {params.recipe:q} --raw {params.raw:q} --device {resources.device} 2>&1 | tee {log:q}"

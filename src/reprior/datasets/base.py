@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from heapq import nsmallest
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from reprior.errors import UserError
+from reprior.seeds import seed_for
 
 Array = NDArray[np.floating[Any]]
 """Float32 throughout; the type is wider because NumPy's own hints promise no more of float32 times a number."""
@@ -27,37 +29,97 @@ class Dataset(ABC):
     """
 
     image_shape: tuple[int, int, int]
+    steps: tuple[str, ...]
+    """What was done to each photograph, or how an image was made: kept with the prepared images."""
 
+    @property
     @abstractmethod
+    def names(self) -> Sequence[str]:
+        """Every id, in the data set's own order."""
+
+    @property
+    def size(self) -> int:
+        """How many images there are."""
+        return len(self.names)
+
     def ids(self, first: int, count: int) -> list[str]:
         """The `count` ids from position `first` of the data set's own order."""
+        self._check_range(first, count)
+        return [self.names[position] for position in range(first, first + count)]
+
+    def chosen(self, seed: int, first: int, count: int) -> list[str]:
+        """The `count` ids from position `first` of an order drawn from `seed`, which more images only lengthen."""
+        self._check_range(first, count)
+
+        def order(name: str) -> int:
+            return seed_for("dataset", str(seed), name, "order")
+
+        return nsmallest(first + count, self.names, order)[first:]
 
     @abstractmethod
     def load(self, ids: Sequence[str]) -> Array:
-        """Images [N, 3, H, W] in [0, 1], in the order of `ids`."""
+        """Images [N, C, H, W] in [0, 1], in the order of `ids`; C is 3, but for one data set that has a choice."""
+
+    def _check_known(self, ids: Sequence[str], known: Container[str]) -> None:
+        for name in ids:
+            if name not in known:
+                raise UserError(
+                    f"{type(self).__name__} has no image {name!r} with these settings; the first of its "
+                    f"{self.size} ids is {self.names[0]!r}."
+                )
+
+    def _check_range(self, first: int, count: int) -> None:
+        if first < 0 or count < 0 or first + count > self.size:
+            raise UserError(
+                f"{type(self).__name__} has images 0 to {self.size - 1}, but {count} from {first} were asked for: "
+                "ask for fewer, or from an earlier one."
+            )
+
+
+class Numbers(Sequence[str]):
+    """Ids that are numbers: `first` to `last`, with zeros in front up to `digits`."""
+
+    def __init__(self, first: int, last: int, digits: int = 1) -> None:
+        self._range = range(first, last + 1)
+        self._digits = digits
+
+    def __len__(self) -> int:
+        return len(self._range)
+
+    def __contains__(self, name: object) -> bool:
+        # Python refuses to read numbers of thousands of digits.
+        number = int(name) if isinstance(name, str) and len(name) < 20 and name.isdecimal() else -1
+        return number in self._range and name == self._written(number)
+
+    @overload
+    def __getitem__(self, position: int) -> str: ...
+
+    @overload
+    def __getitem__(self, position: slice) -> list[str]: ...
+
+    def __getitem__(self, position: int | slice) -> str | list[str]:
+        """The id at a position, or those of a slice."""
+        if isinstance(position, slice):
+            return [self._written(number) for number in self._range[position]]
+        return self._written(self._range[position])
+
+    def _written(self, number: int) -> str:
+        return f"{number:0{self._digits}d}"
 
 
 class Drawn(Dataset):
     """Images drawn from a seed made of data set, split and id: "000000" to "999999"."""
 
-    LIMIT = 1_000_000
+    names = Numbers(0, 999_999, 6)
 
     def __init__(self, split: str, size: int) -> None:
         self.split = split
         self.image_shape = (3, size, size)
+        self.steps = (f"drawn at {size}x{size}",)
 
     @abstractmethod
     def draw(self, ids: Sequence[str]) -> Array:
         """Draws a few images [N, 3, H, W]."""
-
-    def ids(self, first: int, count: int) -> list[str]:
-        """The six-digit ids first, first + 1, ..."""
-        if first < 0 or count < 0 or first + count > self.LIMIT:
-            raise UserError(
-                f"{type(self).__name__} has images 0 to {self.LIMIT - 1}, but {count} from {first} were asked for: "
-                "ask for fewer, or from an earlier one."
-            )
-        return [f"{i:06d}" for i in range(first, first + count)]
 
     def load(self, ids: Sequence[str]) -> Array:
         """Draws the images [N, 3, H, W] in [0, 1], in threads: NumPy lets go of the interpreter's lock."""

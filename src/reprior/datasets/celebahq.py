@@ -2,44 +2,37 @@
 
 from __future__ import annotations
 
-import io
-import zipfile
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
-from PIL import Image
 
-from reprior.datasets.base import Array, Dataset
-from reprior.errors import UserError
+from reprior.acquire.archives import Archive, open_archive
+from reprior.datasets.base import Array, Dataset, Numbers
+from reprior.datasets.photographs import SCALED, pictures, square
 
 SOURCES = ("celebahq/CelebAMask-HQ.zip",)
-IMAGES = 30_000
+SIDE = 1024
 
 
 class CelebAHQ(Dataset):
-    """Ids are the CelebA-HQ numbers "0" to "29999", in that order."""
+    """Ids are the CelebA-HQ numbers "0" to "29999", in that order. Smaller sizes are means over blocks of pixels."""
 
-    image_shape = (3, 1024, 1024)
+    names = Numbers(0, 29_999)
 
-    def __init__(self, raw: Path) -> None:
+    def __init__(self, raw: Path, *, size: Literal[64, 128, 256, 512, 1024] = 1024) -> None:
         self.path = raw / SOURCES[0]
-
-    def ids(self, first: int, count: int) -> list[str]:
-        """The ids from number `first`."""
-        if first + count > IMAGES:
-            raise UserError(f"CelebA-HQ has {IMAGES} images, not {first + count}")
-        return [str(first + i) for i in range(count)]
+        self.image_shape = (3, size, size)
+        self.steps = (SCALED,) if size == SIDE else (f"resize {size}x{size} box", SCALED)
 
     def load(self, ids: Sequence[str]) -> Array:
-        """Images [N, 3, 1024, 1024] in [0, 1]."""
-        with zipfile.ZipFile(self.path) as archive:
-            return np.stack([self._image(archive, name) for name in ids])
+        """Images [N, 3, size, size] in [0, 1]."""
+        found = pictures(self.archive, [f"CelebAMask-HQ/CelebA-HQ-img/{name}.jpg" for name in ids])
+        return np.stack([square(picture, None, self.image_shape[1], "box") for picture in found])
 
-    def _image(self, archive: zipfile.ZipFile, name: str) -> Array:
-        try:
-            content = archive.read(f"CelebAMask-HQ/CelebA-HQ-img/{name}.jpg")
-        except KeyError as error:
-            raise UserError(f"{self.path}: there is no image '{name}'; ids are 0 to {IMAGES - 1}") from error
-        with Image.open(io.BytesIO(content)) as picture:
-            return np.asarray(picture.convert("RGB"), np.float32).transpose(2, 0, 1) / 255
+    @cached_property
+    def archive(self) -> Archive:
+        """The archive, opened when first used."""
+        return open_archive(self.path)

@@ -34,6 +34,11 @@ class Generator(nn.Module, ABC):
     def draw_latent(self, rng: torch.Generator) -> Tensor:
         """One latent from the prior, drawn on the CPU in float32: [*latent_shape]."""
 
+    @staticmethod
+    def converted(state: Mapping[str, Any], layout: str) -> dict[str, Tensor]:
+        """The state dict of a published checkpoint that names its tensors as `layout` does."""
+        raise UserError(f"layout '{layout}': no published weights of this generator can be read")
+
     def image(self, z: Tensor) -> Tensor:
         """[N, *latent_shape] -> [N, C, H, W] on the [0, 1] scale, not clipped."""
         low, high = self.native_range
@@ -53,13 +58,14 @@ def load_generator(
     """A trained generator, ready to be inverted: weights frozen and in channels-last order, evaluation mode."""
     generator = build_generator(spec)
     tensors, _ = load_tensors(weights)
-    _check_fit(generator.state_dict(), tensors, weights)
+    check_fit(generator.state_dict(), tensors, weights)
     generator.load_state_dict(tensors, assign=True)
     generator.to(device, dtype).to(memory_format=torch.channels_last)
     return generator.eval().requires_grad_(False)
 
 
-def _check_fit(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], weights: Path) -> None:
+def check_fit(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], weights: Path) -> None:
+    """UserError where weights `found` in the file `weights` are not those that a generator expects."""
     for key in (*expected, *found):
         wanted, given = (tuple(t[key].shape) if key in t else "no such tensor" for t in (expected, found))
         if wanted != given:

@@ -1,48 +1,105 @@
-"""The plain BEGAN decoder (Berthelot et al. 2017, as in the public TensorFlow version)."""
+"""The plain BEGAN decoder (Berthelot et al. 2017), in the forms of its public versions."""
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from reprior.generators.base import Generator
+from reprior.generators.layouts import from_layout, renamed
 from reprior.types import Count
 
-_COARSEST = 8
+COARSEST = 8
+"""The side of the first scale."""
+
+# The last two are of one publisher, who trained 64 pixels with 64 channels and 128 pixels with 128.
+PUBLISHED = {
+    "began-celeba-64": {
+        "source": "began/netG_200000.pth",
+        "layout": "sunshineatnoon",
+        "settings": {"size": 64, "channels": 64, "output": "tanh"},
+    },
+    "began-celeba-64-anantzoid": {
+        "source": "began/gen_97000.pth",
+        "layout": "anantzoid",
+        "settings": {"size": 64, "channels": 64, "output": "tanh"},
+    },
+    "began-celeba-128": {
+        "source": "began/gen_208000.pth",
+        "layout": "anantzoid",
+        "settings": {"size": 128, "channels": 128, "output": "tanh"},
+    },
+}
 
 
 class BEGAN(Generator):
     """G(z): a linear layer to 8x8, two 3x3 convolutions with ELU a scale, nearest doubling between scales.
 
-    The latent prior is uniform, z ~ U[-1, 1]^latent. No activation after the last convolution, no skip connections.
-    The paper leaves open the width (`channels`): 128 is that of the public version.
+    The latent prior is uniform, z ~ U[-1, 1]^latent. No skip connections. The paper leaves open the width (`channels`;
+    128 is that of the public TensorFlow version) and what follows the last convolution (`output`; nothing in that
+    version, the hyperbolic tangent in the public PyTorch weights).
     """
 
-    def __init__(self, *, size: Literal[64, 128] = 128, channels: Count = 128, latent: Count = 64) -> None:
+    def __init__(
+        self,
+        *,
+        size: Literal[64, 128] = 128,
+        channels: Count = 128,
+        latent: Count = 64,
+        output: Literal["linear", "tanh"] = "linear",
+    ) -> None:
         super().__init__()
         self.latent_shape = (latent,)
         self.image_shape = (3, size, size)
-        self.fc = nn.Linear(latent, channels * _COARSEST**2)
-        self.blocks = nn.ModuleList(_block(channels) for _ in range((size // _COARSEST).bit_length()))
+        self.output = output
+        self.fc = nn.Linear(latent, channels * COARSEST**2)
+        self.blocks = nn.ModuleList(_block(channels) for _ in range((size // COARSEST).bit_length()))
         self.out = nn.Conv2d(channels, 3, 3, padding=1)
 
     def forward(self, z: Tensor) -> Tensor:
-        """[N, latent] -> [N, 3, size, size] in [-1, 1], unclamped."""
-        h = self.fc(z).unflatten(1, (-1, _COARSEST, _COARSEST))  # [N, channels, 8, 8]
+        """[N, latent] -> [N, 3, size, size] in [-1, 1], unclamped where the output is linear."""
+        h = self.fc(z).unflatten(1, (-1, COARSEST, COARSEST))  # [N, channels, 8, 8]
         for scale, block in enumerate(self.blocks):
             if scale > 0:
                 h = functional.interpolate(h, scale_factor=2, mode="nearest")
             for conv in block.children():
                 h = functional.elu(conv(h))
-        return self.out(h)
+        x = self.out(h)
+        return torch.tanh(x) if self.output == "tanh" else x
 
     def draw_latent(self, rng: torch.Generator) -> Tensor:
         """z ~ U[-1, 1]^latent."""
         return torch.rand(self.latent_shape, generator=rng) * 2 - 1
 
+    @staticmethod
+    def converted(state: Mapping[str, Any], layout: str) -> dict[str, Tensor]:
+        """A public checkpoint under our names."""
+        return from_layout(state, layout, {"sunshineatnoon": _from_sunshineatnoon, "anantzoid": _from_anantzoid})
+
 
 def _block(channels: int) -> nn.ModuleList:
     return nn.ModuleList(nn.Conv2d(channels, channels, 3, padding=1) for _ in range(2))
+
+
+def _from_sunshineatnoon(state: Mapping[str, Any]) -> dict[str, Tensor]:
+    """A block is a sequence of convolution, ELU, convolution, ELU; the last one goes on with the output."""
+    scales = 5 if "deconv5.0.weight" in state else 4
+    convs = [f"deconv{scale + 1}.{2 * layer}" for scale in range(scales) for layer in range(2)]
+    return _from_layers(state, "embed1", convs, f"deconv{scales}.4")
+
+
+def _from_anantzoid(state: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Layers have numbers; 10 and 11, of 128 pixels alone, come before 9, the output."""
+    numbers = [*range(1, 9), *((10, 11) if "l10.weight" in state else ())]
+    return _from_layers(state, "l0", [f"l{number}" for number in numbers], "l9")
+
+
+def _from_layers(state: Mapping[str, Any], fc: str, convs: list[str], out: str) -> dict[str, Tensor]:
+    """Their names of the linear layer, of the convolutions from coarse to fine, and of the output."""
+    layers = {"fc": fc, **{f"blocks.{n // 2}.{n % 2}": name for n, name in enumerate(convs)}, "out": out}
+    names = {f"{ours}.{part}": f"{name}.{part}" for ours, name in layers.items() for part in ("weight", "bias")}
+    return renamed(state, names)

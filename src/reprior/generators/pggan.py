@@ -3,17 +3,35 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from reprior.generators.base import Generator
+from reprior.generators.layouts import from_layout, tensor
 
 WIDEST = 512
 """Entries of z, and channels from 4x4 up to 32x32; finer scales have half as many at each doubling."""
 _WIDTH_TIMES_SIZE = 16384
+
+# The first is the file that IAGAN's code names, ported from the authors' Theano release; the second is their own, in
+# TensorFlow. Whether both are of one training is not known.
+PUBLISHED = {
+    "pggan-celebahq-1024": {
+        "source": "pggan/100_celeb_hq_network-snapshot-010403.pth",
+        "layout": "ptrblck",
+        "settings": {"size": 1024},
+    },
+    "pggan-celebahq-1024-official": {
+        "source": "pggan/karras2018iclr-celebahq-1024x1024.pkl",
+        "layout": "karras",
+        "settings": {"size": 1024},
+    },
+}
 
 
 class PGGAN(Generator):
@@ -29,10 +47,9 @@ class PGGAN(Generator):
         self.image_shape = (3, size, size)
         sizes = [4 * 2**scale for scale in range((size // 4).bit_length())]
         widths = [min(WIDEST, _WIDTH_TIMES_SIZE // side) for side in sizes]
-        # He's gain over four at 4x4: the authors' way of undoing the 16-fold fan-in that zero padding does not feed
-        first = ScaledConv(WIDEST, widths[0], 4, padding=3, gain=math.sqrt(2) / 4)
+        first = ScaledConv(WIDEST, widths[0], 4, padding=3)
         self.scales = nn.ModuleList([nn.ModuleList([first, _conv(widths[0], widths[0])])])
-        for before, after in zip(widths[:-1], widths[1:], strict=True):
+        for before, after in pairwise(widths):
             self.scales.append(nn.ModuleList([_conv(before, after), _conv(after, after)]))
         self.out = ScaledConv(widths[-1], 3, 1, padding=0, gain=1.0)
 
@@ -50,15 +67,20 @@ class PGGAN(Generator):
         """z ~ N(0, I)."""
         return torch.randn(self.latent_shape, generator=rng)
 
+    @staticmethod
+    def converted(state: Mapping[str, Any], layout: str) -> dict[str, Tensor]:
+        """A public checkpoint under our names."""
+        return from_layout(state, layout, {"ptrblck": _from_ptrblck, "karras": _from_karras})
+
 
 class ScaledConv(nn.Module):
     """scale * (weight * x) + bias: a convolution with equalised learning rate."""
 
-    def __init__(self, before: int, after: int, kernel: int, *, padding: int, gain: float) -> None:
+    def __init__(self, before: int, after: int, kernel: int, *, padding: int, gain: float = math.sqrt(2)) -> None:
         super().__init__()
         self.padding = padding
         self.weight = nn.Parameter(torch.randn(after, before, kernel, kernel))
-        self.scale = nn.Parameter(torch.tensor(gain / math.sqrt(before * kernel**2)))
+        self.scale = nn.Parameter(_he(self.weight, gain))
         self.bias = nn.Parameter(torch.zeros(after))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -72,4 +94,57 @@ def normalise(x: Tensor) -> Tensor:
 
 
 def _conv(before: int, after: int) -> ScaledConv:
-    return ScaledConv(before, after, 3, padding=1, gain=math.sqrt(2))
+    return ScaledConv(before, after, 3, padding=1)
+
+
+def _he(weight: Tensor, gain: float) -> Tensor:
+    """The factor of He et al. (2015), gain / sqrt(fan-in), for a weight [after, before, h, w] of unit variance."""
+    return torch.tensor(gain / math.sqrt(weight[0].numel()))
+
+
+def _from_ptrblck(state: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The port of the authors' first release: a list of convolutions, each with its factor (of shape [1])."""
+    count = sum(name.startswith("features.") and name.endswith(".conv.weight") for name in state)
+    converted = {}
+    for ours, theirs in _by_our_names([*(f"features.{n}" for n in range(count)), "output"]).items():
+        converted[f"{ours}.weight"] = tensor(state, f"{theirs}.conv.weight")
+        converted[f"{ours}.scale"] = tensor(state, f"{theirs}.wscale.scale").squeeze()
+        converted[f"{ours}.bias"] = tensor(state, f"{theirs}.wscale.b")
+    return converted
+
+
+def _from_karras(state: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The authors' TensorFlow release: three networks, of which the third is the moving average of the first.
+
+    Factors are constants of its code, not part of the file. Its outputs of coarser scales were for training.
+    """
+    converted = {}
+    for ours, theirs in _by_our_names([*_layers_of_karras(state), "ToRGB_lod0"]).items():
+        weight = _kernel(tensor(state, f"2/{theirs}/weight"), theirs)
+        converted[f"{ours}.weight"] = weight
+        converted[f"{ours}.scale"] = _he(weight, 1.0 if ours == "out" else math.sqrt(2))
+        converted[f"{ours}.bias"] = tensor(state, f"2/{theirs}/bias")
+    return converted
+
+
+def _layers_of_karras(state: Mapping[str, Any]) -> Iterator[str]:
+    """From coarse to fine. What the released code trains has, other than the release, doublings fused with Conv0."""
+    yield from ("4x4/Dense", "4x4/Conv")
+    for scale in (f"{2**n}x{2**n}" for n in range(3, 11)):
+        if f"2/{scale}/Conv1/weight" in state:
+            yield f"{scale}/Conv0_up" if f"2/{scale}/Conv0_up/weight" in state else f"{scale}/Conv0"
+            yield f"{scale}/Conv1"
+
+
+def _by_our_names(layers: Sequence[str]) -> dict[str, str]:
+    """Their layers from coarse to fine, the output last, each by the name of ours."""
+    return {f"scales.{n // 2}.{n % 2}": name for n, name in enumerate(layers[:-1])} | {"out": layers[-1]}
+
+
+def _kernel(weight: Tensor, layer: str) -> Tensor:
+    """TensorFlow's weight of a layer as that of a convolution: [after, before, h, w]."""
+    if layer.endswith("Dense"):  # [before, after * 16]: a 4x4 image from a vector is a padded convolution, reversed
+        return weight.unflatten(1, (-1, 4, 4)).transpose(0, 1).flip(2, 3)
+    if layer.endswith("up"):  # [h, w, after, before] of a transposed convolution
+        return weight.permute(2, 3, 0, 1).flip(2, 3)
+    return weight.permute(3, 2, 0, 1)  # [h, w, before, after]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from functools import lru_cache
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -18,31 +17,31 @@ if TYPE_CHECKING:
 LABEL = "LPIPS"
 BETTER = "lower"
 FORMAT = ".3f"
-BACKBONES = {
-    "alex": ("alexnet-owt-7be5be79.pth",),
-    "vgg": ("vgg16-397923af.pth",),
-    "squeeze": ("squeezenet1_1-b8a52dc0.pth", "squeezenet1_1_features.pth"),
+SOURCES = {
+    "net": {
+        "alex": ("lpips/alexnet.pth",),
+        "vgg": ("lpips/vgg16.pth",),
+        "squeeze": ("lpips/squeezenet1_1.pth",),
+    }
 }
-"""Names of the files, torchvision's own first, in which a network's backbone may come."""
+"""The backbone of each network."""
 
 
 def lpips(
     estimate: np.ndarray,
     truth: np.ndarray,
+    raw: Path,
     *,
     net: Literal["alex", "vgg", "squeeze"] = "alex",
-    weights: str | None = None,
 ) -> np.ndarray:
     """LPIPS v0.1 of each image, [N, 3, H, W] in [0, 1] -> [N]; averaged plainly over images.
 
-    The linear heads are those of the `lpips` package. The backbone is read from the file `weights` (torchvision's
-    ImageNet weights of the network, or only their `features.*` tensors); nothing is ever downloaded.
+    The linear heads are those of the `lpips` package. The backbone is read from the folder of downloads `raw`
+    (torchvision's ImageNet weights of the network, or only their `features.*` tensors).
     """
     import torch
 
-    if weights is None:
-        raise UserError(f"LPIPS-{net} needs the weights of its backbone: a file {' or '.join(BACKBONES[net])}")
-    network = _network(net, weights)
+    network = _network(net, raw / SOURCES["net"][net][0])
     with torch.no_grad():
         distances = [network(_input(a), _input(b)).item() for a, b in zip(estimate, truth, strict=True)]
     return np.array(distances, dtype=np.float64)
@@ -56,7 +55,7 @@ def _input(image: np.ndarray) -> Tensor:
 
 
 @lru_cache(maxsize=3)
-def _network(net: str, weights: str) -> nn.Module:
+def _network(net: str, weights: Path) -> nn.Module:
     import torch
     from lpips import LPIPS
 
@@ -69,16 +68,13 @@ def _network(net: str, weights: str) -> nn.Module:
     return network.eval()
 
 
-def _features(weights: str) -> dict[str, Tensor]:
+def _features(weights: Path) -> dict[str, Tensor]:
     """The convolutions of a torchvision state dict, without the prefix `features.`."""
-    import torch
+    from reprior.acquire.checkpoints import read_checkpoint
 
-    if not Path(weights).is_file():
-        raise UserError(f"{weights}: no such file; LPIPS needs the weights of its backbone there")
-    try:
-        state = torch.load(weights, map_location="cpu", weights_only=True)
-    except (RuntimeError, UnpicklingError, EOFError) as error:
-        raise UserError(f"{weights}: not a file of weights ({error}); remove it and fetch it again") from error
+    if not weights.is_file():
+        raise UserError(f"{weights}: no such file; LPIPS needs the weights of its backbone there (snakemake acquire)")
+    state = read_checkpoint(weights)
     return {key.removeprefix("features."): value for key, value in state.items() if key.startswith("features.")}
 
 

@@ -1,0 +1,104 @@
+"""What a file is recognised by, and what speaks against its being the one that is wanted."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from reprior.acquire.registry import Variant
+
+CHUNK = 1 << 20
+HEAD = 1 << 16
+SMALLEST = 1_000_000
+"""Bytes; a file without a published hash that is smaller is not believed to be weights."""
+_MAGIC = {
+    ".zip": (b"PK\x03\x04",),
+    ".gz": (b"\x1f\x8b",),
+    ".tgz": (b"\x1f\x8b",),
+    ".jpg": (b"\xff\xd8\xff",),
+    ".pth": (b"PK\x03\x04", b"\x80\x02"),
+    ".pkl": (b"\x80",),
+}
+_PAGES = {
+    "a quota page (try again in a day)": (b"quota", b"too many users"),
+    "a virus-scan page": (b"virus scan", b"scan this file for viruses"),
+    "a login page": (b"sign in", b"log in", b"login", b"accounts.google.com"),
+}
+_PAGE_STARTS = (b"<!doctype html", b"<html", b"<head", b"<!--", b"<?xml")
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """Size and hashes of a file."""
+
+    size: int
+    sha256: str
+    md5: str
+
+
+class Hasher:
+    """Takes the bytes of a file as they come and gives its fingerprint."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._sha256, self._md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
+
+    def update(self, data: bytes) -> None:
+        """Take the next bytes."""
+        self.size += len(data)
+        self._sha256.update(data)
+        self._md5.update(data)
+
+    def fingerprint(self) -> Fingerprint:
+        """The fingerprint of all bytes so far."""
+        return Fingerprint(self.size, self._sha256.hexdigest(), self._md5.hexdigest())
+
+
+def chunks(file: IO[bytes]) -> Iterator[bytes]:
+    """The rest of an open file, in pieces that fit in memory."""
+    return iter(lambda: file.read(CHUNK), b"")
+
+
+def fingerprint(path: Path) -> Fingerprint:
+    """Size and hashes of the file `path`."""
+    hasher = Hasher()
+    with path.open("rb") as file:
+        for chunk in chunks(file):
+            hasher.update(chunk)
+    return hasher.fingerprint()
+
+
+def web_page(head: bytes) -> str:
+    """Which web page a file begins as; empty if none. Servers send them in the place of a file, with status 200."""
+    text = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    if not text.startswith(_PAGE_STARTS):
+        return ""
+    return next((page for page, signs in _PAGES.items() if any(sign in text for sign in signs)), "a web page")
+
+
+def objection(path: Path, found: Fingerprint, wanted: Variant) -> str:
+    """Why `path` is not the file that is wanted; empty if nothing speaks against it."""
+    with path.open("rb") as file:
+        head = file.read(HEAD)
+    page = web_page(head)
+    if page:
+        return f"it is {page}"
+    if wanted.size is not None and found.size != wanted.size:
+        return f"it has {found.size:,} bytes instead of {wanted.size:,}"
+    for key, expected in (("sha256", wanted.sha256 or wanted.sha256_prefix), ("md5", wanted.md5)):
+        if expected and not getattr(found, key).startswith(expected):
+            return f"its {key} is {getattr(found, key)} instead of {expected}{'' if wanted.hashed else '...'}"
+    return "" if wanted.hashed else unlikely(head, found.size, wanted)
+
+
+def unlikely(head: bytes, size: int, wanted: Variant) -> str:
+    """Why a file of this beginning and size is hardly the one wanted, of which no whole hash is known."""
+    suffix = Path(wanted.file).suffix
+    if size < SMALLEST:
+        return f"it has only {size:,} bytes"
+    if not head.startswith(_MAGIC.get(suffix, b"")):
+        return f"it does not begin as a {suffix} file does"
+    return ""

@@ -1,0 +1,124 @@
+"""TensorFlow networks that were published as pickles, read as data.
+
+A pickle names what it is made of ("numpy.ndarray", "tfutil.Network") and calls it. Here each of the few names that such
+files need stands for a record of our own that keeps what it is given and does nothing; every other name is refused. So
+neither NumPy nor any code of the file runs on what the file says, and the source of networks that these files carry
+stays a text among others. Arrays are made afterwards, from records whose type, shape and bytes fit together.
+"""
+
+from __future__ import annotations
+
+import math
+import pickle
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+
+class RefusedError(Exception):
+    """A file asks for what is not read; says what."""
+
+
+def read_networks(path: Path) -> dict[str, Tensor]:
+    """The variables of the networks in a file: `<position>/<variable>`, such as `2/4x4/Conv/weight`.
+
+    The files of PGGAN and StyleGAN2 hold three networks: generator, discriminator, and the generator's moving average.
+    The parts of one (StyleGAN2's `synthesis` and `mapping`) come before the variable: `2/synthesis/4x4/Conv/weight`.
+    """
+    import torch
+
+    with path.open("rb") as file:
+        content = _Reader(file).load()
+    networks = content if isinstance(content, tuple | list) else (content,)
+    found = {f"{n}/{name}": value for n, network in enumerate(networks) for name, value in _variables(network)}
+    return {name: torch.from_numpy(_array(value)) for name, value in found.items()}
+
+
+class _Record:
+    """What a pickle makes, as what it is made of: arguments and state."""
+
+    arguments: tuple[Any, ...] = ()
+    state: Any = None
+
+    def __init__(self, *arguments: Any) -> None:
+        self.arguments = arguments
+
+    def __setstate__(self, state: Any) -> None:
+        self.state = state
+
+
+class _Network(_Record):
+    """State: a mapping with the `variables`, pairs of name and value, and with the `components`, networks by name."""
+
+
+class _Array(_Record):
+    """State: version, shape, type, whether columns come first, bytes."""
+
+
+class _Scalar(_Record):
+    """Arguments: type, bytes."""
+
+
+class _Type(_Record):
+    """First argument: a code such as f4. State: version, byte order, and what only structured types have."""
+
+
+_KNOWN = {
+    ("tfutil", "Network"): _Network,
+    ("dnnlib.tflib.network", "Network"): _Network,
+    ("dnnlib.util", "EasyDict"): dict,
+    ("collections", "OrderedDict"): dict,
+    ("numpy.core.multiarray", "_reconstruct"): _Array,
+    ("numpy.core.multiarray", "scalar"): _Scalar,
+    ("numpy", "ndarray"): _Record,
+    ("numpy", "dtype"): _Type,
+}
+
+
+# Not the unpickler in C, which reserves memory up to whatever place in its memo a file names; bytearrays do the like.
+class _Reader(pickle._Unpickler):
+    dispatch = {code: load for code, load in pickle._Unpickler.dispatch.items() if code != pickle.BYTEARRAY8[0]}
+
+    def find_class(self, module: str, name: str) -> Any:
+        known = _KNOWN.get((module.replace("numpy._core", "numpy.core"), name))
+        if known is None:
+            raise RefusedError(f"it asks for '{module}.{name}', which is code and not data")
+        return known
+
+
+def _variables(network: Any, parts: bool = True) -> Iterator[tuple[str, Any]]:
+    if not isinstance(network, _Network) or not isinstance(network.state, dict):
+        raise RefusedError("it holds something else than networks")
+    yield from network.state["variables"]
+    if parts:
+        for part, inner in network.state.get("components", {}).items():
+            yield from ((f"{part}/{name}", value) for name, value in _variables(inner, parts=False))
+
+
+def _array(value: Any) -> np.ndarray:
+    import numpy as np
+
+    if isinstance(value, _Scalar):
+        shape, (kind, data), columns_first = (), value.arguments, False
+    elif isinstance(value, _Array):
+        _, shape, kind, columns_first, data = value.state
+    else:
+        raise RefusedError(f"it holds a {type(value).__name__} where an array should be")
+    dtype = np.dtype(_type_name(kind))
+    if not isinstance(data, bytes) or len(data) != math.prod(shape) * dtype.itemsize:
+        raise RefusedError(f"it declares an array of shape {shape} and does not hold it")
+    array = np.frombuffer(data, dtype).reshape(shape, order="F" if columns_first else "C")
+    return array.astype(dtype.newbyteorder("="))  # a copy, since bytes cannot be written to
+
+
+def _type_name(kind: Any) -> str:
+    """Byte order, then one of NumPy's types of numbers, such as <f4."""
+    name = f"{kind.state[1]}{kind.arguments[0]}" if isinstance(kind, _Type) else ""
+    if not re.fullmatch("[<>|=][fiu][1248]", name):
+        raise RefusedError(f"it holds values of type '{name}', which are no numbers")
+    return name

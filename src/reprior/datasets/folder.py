@@ -1,0 +1,72 @@
+"""The user's own images: every file of a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from reprior.acquire.archives import readable
+from reprior.datasets.base import Array, Dataset
+from reprior.datasets.photographs import FORMATS, SCALED, centre, photograph, square
+from reprior.errors import UserError
+from reprior.types import Count
+
+
+class Folder(Dataset):
+    """Ids are the names of the files without their ends, sorted. Hidden files and subfolders are not looked at.
+
+    `path` is seen from the project's top folder. `fit: centre-crop` takes the largest square in the middle and scales
+    it by Lanczos' filter; `exact` takes images that are `size` x `size` already, as they are.
+
+    Pictures are turned as their EXIF orientation says, levels of grey become colours, what is transparent becomes
+    white, and more than 8 bits a channel are refused.
+
+    The files are not among Snakemake's inputs: a changed or added file makes nothing run again by itself. After such a
+    change, force the set's images: `--forcerun data/images/<scale>/<study>/<set>/*.safetensors`.
+    """
+
+    def __init__(self, *, path: str, size: Count = 64, fit: Literal["centre-crop", "exact"] = "centre-crop") -> None:
+        self.path = Path(path)
+        self.fit = fit
+        self.image_shape = (3, size, size)
+        scaled = ("crop to the centre square", f"resize {size}x{size} lanczos") if fit == "centre-crop" else ()
+        self.steps = ("turn as EXIF says", *scaled, SCALED)
+
+    @cached_property
+    def names(self) -> list[str]:
+        """All ids."""
+        return list(self.files)
+
+    @cached_property
+    def files(self) -> dict[str, Path]:
+        """The files by their ids."""
+        if not self.path.is_dir():
+            raise UserError(f"{self.path}: is not a folder; give `path` of the data set `folder` one with images")
+        files: dict[str, Path] = {}
+        for file in sorted(self.path.iterdir(), key=lambda file: (file.stem, file.suffix)):
+            if file.is_file() and not file.name.startswith("."):
+                if file.stem in files:
+                    raise UserError(f"{file}: has the same id '{file.stem}' as {files[file.stem].name}; rename one")
+                files[file.stem] = file
+        if not files:
+            raise UserError(f"{self.path}: is empty; put images into it ({', '.join(FORMATS)})")
+        return files
+
+    def load(self, ids: Sequence[str]) -> Array:
+        """Images [N, 3, size, size] in [0, 1]."""
+        self._check_known(ids, self.files)
+        return np.stack([self._image(name) for name in ids])
+
+    def _image(self, name: str) -> Array:
+        path, size = self.files[name], self.image_shape[1]
+        with readable(path):
+            content = path.read_bytes()
+        picture = photograph(content, str(path), upright=True)
+        if self.fit == "exact" and picture.size != (size, size):
+            width, height = picture.size
+            raise UserError(f"{path}: is {width} x {height}, not {size} x {size}; scale it or use `fit: centre-crop`")
+        return square(picture, centre(*picture.size), size, "lanczos")

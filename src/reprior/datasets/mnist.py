@@ -1,0 +1,73 @@
+"""MNIST: 60,000 + 10,000 handwritten digits of 28 x 28 in levels of grey (LeCun et al. 1998)."""
+
+from __future__ import annotations
+
+import gzip
+import struct
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from reprior.acquire.archives import readable
+from reprior.datasets.base import Array, Dataset, Numbers
+from reprior.errors import UserError
+
+SOURCES = {
+    "partition": {
+        "train": ("mnist/train-images-idx3-ubyte.gz",),
+        "test": ("mnist/t10k-images-idx3-ubyte.gz",),
+    }
+}
+SIDE = 28
+MAGIC = 0x0803
+"""Of an idx file of bytes in three dimensions."""
+MOST = 100_000
+"""Digits: more than MNIST has, few enough for any memory."""
+
+
+class MNIST(Dataset):
+    """Ids are positions in the official order, "00000" to "59999" or "09999".
+
+    `channels: 3` repeats the level of grey, for what takes colour images only, such as the pictures of the report;
+    `channels: 1` is what NPGD works with.
+    """
+
+    def __init__(self, raw: Path, *, partition: Literal["train", "test"] = "test", channels: Literal[1, 3] = 3) -> None:
+        self.path = raw / SOURCES["partition"][partition][0]
+        self.image_shape = (channels, SIDE, SIDE)
+        self.steps = ("divide by 255", *(["repeat the grey channel"] if channels == 3 else []))
+
+    @cached_property
+    def names(self) -> Numbers:
+        """The ids of the partition."""
+        return Numbers(0, len(self.digits) - 1, digits=5)
+
+    @cached_property
+    def digits(self) -> np.ndarray:
+        """All digits of the partition, [count, 28, 28] bytes."""
+        return read_digits(self.path)
+
+    def load(self, ids: Sequence[str]) -> Array:
+        """Images [N, channels, 28, 28] in [0, 1]."""
+        self._check_known(ids, self.names)
+        grey = self.digits[[int(name) for name in ids], None].astype(np.float32) / 255
+        return np.repeat(grey, self.image_shape[0], axis=1)
+
+
+def read_digits(path: Path) -> np.ndarray:
+    """The images of a gzipped idx file, [count, 28, 28] bytes."""
+    with readable(path), gzip.open(path) as file:
+        header = file.read(16)
+        if len(header) < 16:
+            raise EOFError("it ends within its header")
+        magic, count, height, width = struct.unpack(">4I", header)
+        if (magic, height, width) != (MAGIC, SIDE, SIDE) or not 0 < count <= MOST:
+            raise ValueError(f"it is no idx file of {SIDE} x {SIDE} digits: its header is {header.hex(' ', 4)}")
+        size = count * SIDE * SIDE
+        content = file.read(size + 1)
+    if len(content) != size:
+        raise UserError(f"{path}: does not hold the {count} digits that its header states; fetch it again")
+    return np.frombuffer(content, np.uint8).reshape(count, SIDE, SIDE)

@@ -1,0 +1,73 @@
+"""What data sets of photographs share: reading a picture that may be damaged, cutting a part of it, scaling that."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from io import BytesIO
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from reprior.acquire.archives import Archive
+from reprior.datasets.base import Array
+from reprior.errors import UserError
+
+Box = tuple[int, int, int, int]
+"""Left, top, right, bottom: the first column and row of a part, and those after its last."""
+
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
+DEPTH_8 = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr"}
+"""Pillow's names of the kinds of pixels that have 8 bits a channel or fewer."""
+
+SCALED = "divide by 255"
+"""The last of the steps of every photograph."""
+
+
+def photograph(content: bytes, origin: str, *, upright: bool = False) -> Image.Image:
+    """The RGB picture in the bytes of an image file; `origin` names it in messages.
+
+    What is transparent is laid over white. `upright` turns it as its EXIF orientation says.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)  # at Pillow's MAX_IMAGE_PIXELS
+            picture: Image.Image = Image.open(BytesIO(content), formats=FORMATS)
+        picture.load()
+        if upright:
+            picture = ImageOps.exif_transpose(picture)
+    except Exception as error:  # Pillow's decoders raise whatever damaged bytes lead them to
+        raise UserError(
+            f"{origin}: cannot be read as an image of kind {', '.join(FORMATS)} ({error}); replace or remove it"
+        ) from error
+    if picture.mode not in DEPTH_8:
+        raise UserError(f"{origin}: has pixels of kind '{picture.mode}'; save it with 8 bits a channel")
+    if picture.has_transparency_data:
+        opaque = Image.new("RGBA", picture.size, "white")
+        opaque.alpha_composite(picture.convert("RGBA"))
+        picture = opaque
+    return picture.convert("RGB")
+
+
+def pictures(archive: Archive, members: Sequence[str]) -> Iterator[Image.Image]:
+    """The pictures of an archive by their names in it."""
+    contents = archive.read(members)
+    return (photograph(contents[member], f"{archive.path}: {member}") for member in members)
+
+
+def square(picture: Image.Image, box: Box | None, size: int, resize: str) -> Array:
+    """The part `box` of a picture, or all of it, at `size` x `size`: [3, size, size] in [0, 1].
+
+    `resize` is Pillow's name of the filter, which sees the part alone and, but for `nearest`, is anti-aliased.
+    """
+    part = picture.crop(box) if box else picture
+    if part.size != (size, size):
+        part = part.resize((size, size), Image.Resampling[resize.upper()])
+    return np.asarray(part, np.float32).transpose(2, 0, 1) / 255
+
+
+def centre(width: int, height: int) -> Box:
+    """The largest square in the middle; where that is between two pixels, the left or upper one."""
+    side = min(width, height)
+    left, top = (width - side) // 2, (height - side) // 2
+    return left, top, left + side, top + side

@@ -1,0 +1,42 @@
+"""Public checkpoints under the names of our generators: what each generator's `converted` is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import Tensor
+
+from reprior.errors import UserError
+
+Layout = Callable[[Mapping[str, Any]], dict[str, Tensor]]
+"""From what a checkpoint holds, under its publisher's names, to a state dict under ours."""
+
+
+def from_layout(state: Mapping[str, Any], layout: str, known: Mapping[str, Layout]) -> dict[str, Tensor]:
+    """The state dict of a checkpoint whose names are those of `layout`, one of the `known` ones."""
+    if layout not in known:
+        raise UserError(f"layout '{layout}': is none of this generator's, which are {', '.join(sorted(known))}")
+    return known[layout](state)
+
+
+def renamed(state: Mapping[str, Any], theirs: Mapping[str, str]) -> dict[str, Tensor]:
+    """The tensors of a checkpoint under our names; `theirs` gives the checkpoint's name for each of ours."""
+    return {ours: tensor(state, name) for ours, name in theirs.items()}
+
+
+def part(state: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """The tensors that a checkpoint holds together under `name`; empty where it holds none there."""
+    held = state.get(name)
+    return held if isinstance(held, Mapping) else {}
+
+
+def tensor(state: Mapping[str, Any], name: str) -> Tensor:
+    """The tensor that a checkpoint holds under `name`."""
+    if not isinstance(state.get(name), Tensor):
+        held = f"{len(state)} entries, the first of which is '{next(iter(state))}'" if state else "nothing"
+        raise UserError(
+            f"the checkpoint holds no tensor '{name}', but {held}. "
+            "It is another file than its name says, or of another layout: fetch it again, or name its layout."
+        )
+    return state[name]

@@ -6,12 +6,12 @@ import glob
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from tqdm import tqdm
 
@@ -21,10 +21,29 @@ from reprior.files import load_tensors, save_tensors
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from reprior.optimise import Run
-
 _TERMINAL_SECONDS = 0.5
 _LINE_SECONDS = 30.0
+
+
+class Run(Protocol):
+    """What is watched: something that goes step by step and can be saved."""
+
+    step: int
+    """Done so far."""
+
+    @property
+    def steps(self) -> int:
+        """To be done in all."""
+
+    @property
+    def trace(self) -> Tensor:
+        """The loss of each step: [steps, ...]."""
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All that the next step depends on."""
+
+    def load(self, step: int, state: Mapping[str, Tensor]) -> None:
+        """Go on from what `tensors` gave after that many steps."""
 
 
 @dataclass

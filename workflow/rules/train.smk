@@ -16,7 +16,7 @@ rule train:
         ENVIRONMENT
     threads: 2
     resources:
-        mem_mb=6000,
+        mem_mb=12000,
         gpu=1 if PLAN.on_gpu else 0,
         device=PLAN.config.device,
     params:

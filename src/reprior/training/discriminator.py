@@ -16,10 +16,11 @@ class Discriminator(nn.Module):
     Karras et al. 2018, over the whole batch), so that a generator which lost its variety is found out.
     """
 
-    def __init__(self, size: int, channels: int) -> None:
+    def __init__(self, image_shape: tuple[int, int, int], channels: int) -> None:
         super().__init__()
+        colours, size, _ = image_shape
         stages = (size // _COARSEST).bit_length() - 1
-        widths = [3, *(channels * 2**stage for stage in range(stages))]
+        widths = [colours, *(channels * 2**stage for stage in range(stages))]
         self.convs = nn.ModuleList(
             nn.Conv2d(before, after, 4, stride=2, padding=1)
             for before, after in zip(widths[:-1], widths[1:], strict=True)
@@ -27,7 +28,7 @@ class Discriminator(nn.Module):
         self.head = nn.Linear((widths[-1] + 1) * _COARSEST**2, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[N, 3, size, size] in the generator's native range -> logits [N], large for what seems real."""
+        """[N, C, size, size] in the generator's native range -> logits [N], large for what seems real."""
         h = x
         for conv in self.convs:
             h = functional.leaky_relu(conv(h), 0.2)

@@ -1,12 +1,7 @@
 """Adversarial training of a generator, with exact resumption.
 
-Objective: the non-saturating logistic loss (Goodfellow et al. 2014) with the R1 penalty (Mescheder et al. 2018) on
-the discriminator, lazily applied (Karras et al. 2020), and an exponential moving average of the generator's weights.
-BEGAN's own objective needs an autoencoder as discriminator, which costs more than the generator and is known to
-collapse suddenly; this one is stable with a discriminator that costs a fraction of the generator.
-
-The learning rate is constant and every step draws from its own seed, so that neither the number of steps nor an
-interruption changes what happens before: k steps are the first k steps of any longer run.
+Every step draws from its own seed and its learning rates are a function of its number, so that neither the number of
+steps nor an interruption changes what happens before: k steps are the first k steps of any longer run.
 """
 
 from __future__ import annotations
@@ -14,241 +9,228 @@ from __future__ import annotations
 import copy
 import json
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict
-from torch import Tensor
-from torch.nn import functional
+from pydantic import ValidationError
+from torch import Tensor, nn
 
 from reprior.errors import UserError
-from reprior.files import load_tensors, save_tensors, write_text
+from reprior.files import write_text
 from reprior.generators.base import Generator
 from reprior.seeds import rng_for
-from reprior.training.discriminator import Discriminator
-from reprior.types import Count, NonNegative, Positive, Whole
+from reprior.training.began import BEGANObjective
+from reprior.training.dcgan import DCGANObjective
+from reprior.training.logistic import LogisticObjective
+from reprior.training.objective import Objective, Recipe
+from reprior.watch import Watch
+
+OBJECTIVES: Mapping[str, type[Objective]] = {
+    "logistic": LogisticObjective,
+    "began": BEGANObjective,
+    "dcgan": DCGANObjective,
+}
+INTERVAL = 100
+"""Steps between two lines of the log."""
 
 
-class Recipe(BaseModel):
-    """How a generator is trained."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    steps: Count
-    batch: Count = 16
-    lr: Positive = 1e-3
-    lr_discriminator: Positive = 1e-3
-    discriminator_channels: Count = 32
-    r1: NonNegative = 1.0
-    """Weight of the R1 penalty, r1 / 2 * |grad D|^2."""
-    r1_every: Count = 16
-    """Steps between penalties, each of which then counts that many times."""
-    average_images: Positive = 10000.0
-    """Half-life of the moving average of the weights, in images."""
-    flip: bool = True
-    """Mirror each image with probability one half."""
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """Of the convolutions; weights and losses stay float32."""
-    seed: Whole = 0
+def read_recipe(settings: Mapping[str, Any]) -> Recipe:
+    """The recipe with the defaults of its objective, `logistic` where it names none."""
+    name = settings.get("objective", "logistic")
+    if name not in OBJECTIVES:
+        raise UserError(f"training recipe: 'objective': there is no '{name}'; use one of {', '.join(OBJECTIVES)}")
+    try:
+        return OBJECTIVES[name].recipe_type.model_validate(dict(settings), strict=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UserError(f"training recipe: '{'.'.join(map(str, first['loc']))}': {first['msg']}") from error
 
 
-@dataclass
 class Trainer:
-    """A training under way: G, its moving average, D, both Adams, the steps done and the seconds they took."""
+    """A training under way: G, its moving average, the objective with D, both Adams, and what was recorded."""
 
-    generator: Generator
-    recipe: Recipe
-    device: torch.device
-
-    def __post_init__(self) -> None:
-        recipe, self.step, self.seconds = self.recipe, 0, 0.0
+    def __init__(self, generator: Generator, recipe: Recipe, device: torch.device | str = "cpu") -> None:
+        self.generator, self.recipe, self.device = generator, recipe, torch.device(device)
+        self.step, self.steps = 0, recipe.steps
+        self._began = time.monotonic()
         with torch.random.fork_rng(devices=[]):
-            self.discriminator = Discriminator(self.generator.image_shape[-1], recipe.discriminator_channels)
-        for name, module in (("generator", self.generator), ("discriminator", self.discriminator)):
-            initialise(module, rng_for("training", "", str(recipe.seed), name))
+            self.objective = OBJECTIVES[recipe.objective](recipe, generator)
+        players = {"generator": generator, "discriminator": self.objective.discriminator}
+        for name, player in players.items():
+            initialise(player, rng_for("training", "", str(recipe.seed), name), self.objective.draw_weight)
+        for module in (generator, self.objective):
             module.to(self.device).to(memory_format=torch.channels_last)
             module.requires_grad_(True)
-        self.average = copy.deepcopy(self.generator).requires_grad_(False)
-        self.adam = _adam(self.generator, recipe.lr)
-        self.adam_discriminator = _adam(self.discriminator, recipe.lr_discriminator)
+        self.average = copy.deepcopy(generator).requires_grad_(False)
+        self.adam = _adam(generator, recipe)
+        self.adam_discriminator = _adam(self.objective.discriminator, recipe)
+        self.numbers = torch.full((recipe.steps, len(self.objective.NUMBERS)), torch.nan, device=self.device)
+        """[steps, K]: what the objective records of each step."""
 
-    def advance(self, images: np.ndarray) -> Tensor:
-        """One step of D and one of G on a batch of `images` (uint8 [M, 3, H, W]); both losses: [2]."""
+    @property
+    def trace(self) -> Tensor:
+        """[steps]: the generator's loss."""
+        return self.numbers[:, 0]
+
+    @property
+    def seconds(self) -> float:
+        """Time spent so far, that of earlier processes included."""
+        return time.monotonic() - self._began
+
+    def advance(self, images: np.ndarray) -> None:
+        """One step of D and one of G on a batch of `images` (uint8 [M, C, H, W]); who calls counts the steps."""
         real, latents = self._draw(images)
+        self._set_rates()
         with self._autocast():
             fake = self.generator(latents)
-        loss_d = self._step_discriminator(real, fake.detach())
-        loss_g = self._step_generator(fake)
+        numbers = self._step_discriminator(real, fake.detach())
+        numbers["loss"] = self._step_generator(fake)
+        self.numbers[self.step] = torch.stack([numbers[name].detach() for name in self.objective.NUMBERS])
         self._update_average()
-        self.step += 1
-        return torch.stack([loss_g, loss_d])
 
     def _draw(self, images: np.ndarray) -> tuple[Tensor, Tensor]:
-        rng = rng_for("training", "", str(self.recipe.seed), "step", self.step)
-        rows = torch.randint(len(images), (self.recipe.batch,), generator=rng)
-        mirrored = torch.rand(self.recipe.batch, generator=rng) < 0.5
-        latents = torch.stack([self.generator.draw_latent(rng) for _ in range(self.recipe.batch)])
+        recipe = self.recipe
+        rng = rng_for("training", "", str(recipe.seed), "step", self.step)
+        rows = torch.randint(len(images), (recipe.batch,), generator=rng)
+        mirrored = torch.rand(recipe.batch, generator=rng) < 0.5
+        latents = torch.stack([self.generator.draw_latent(rng) for _ in range(recipe.batch)])
         low, high = self.generator.native_range
-        real = torch.from_numpy(images[rows.numpy()]).to(self.device).float() / 255 * (high - low) + low
-        if self.recipe.flip:
-            real = torch.where(mirrored.to(self.device)[:, None, None, None], real.flip(3), real)
-        return real.contiguous(memory_format=torch.channels_last), latents.to(self.device)
+        real = self._moved(torch.from_numpy(images[rows.numpy()])).float() / 255 * (high - low) + low
+        if recipe.flip:
+            real = torch.where(self._moved(mirrored)[:, None, None, None], real.flip(3), real)
+        return real.contiguous(memory_format=torch.channels_last), self._moved(latents)
 
-    def _step_discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+    def _moved(self, tensor: Tensor) -> Tensor:
+        # only a copy from pinned memory lets the host go on meanwhile
+        return tensor.pin_memory().to(self.device, non_blocking=True) if self.device.type == "cuda" else tensor
+
+    def _set_rates(self) -> None:
+        for adam, rate in zip(self._adams().values(), self.recipe.rates(self.step), strict=True):
+            adam.param_groups[0]["lr"] = rate
+
+    def _step_discriminator(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
         with self._autocast():
-            on_real, on_fake = self.discriminator(real), self.discriminator(fake)
-        loss = (functional.softplus(-on_real.float()) + functional.softplus(on_fake.float())).mean()
-        total = loss
-        if self.recipe.r1 and self.step % self.recipe.r1_every == 0:
-            total = loss + self.recipe.r1_every * self._r1(real)
+            loss, numbers = self.objective.loss_discriminator(real, fake, self.step)
         self.adam_discriminator.zero_grad()
-        total.backward()
+        loss.backward()
         self.adam_discriminator.step()
-        return loss.detach()
-
-    def _r1(self, real: Tensor) -> Tensor:
-        real = real.detach().requires_grad_(True)
-        (gradient,) = torch.autograd.grad(self.discriminator(real).sum(), real, create_graph=True)
-        return self.recipe.r1 / 2 * gradient.square().flatten(1).sum(1).mean()
+        return numbers
 
     def _step_generator(self, fake: Tensor) -> Tensor:
-        self.discriminator.requires_grad_(False)
+        self.objective.discriminator.requires_grad_(False)
         with self._autocast():
-            on_fake = self.discriminator(fake)
-        loss = functional.softplus(-on_fake.float()).mean()
+            loss = self.objective.loss_generator(fake)
         self.adam.zero_grad()
         loss.backward()
         self.adam.step()
-        self.discriminator.requires_grad_(True)
-        return loss.detach()
+        self.objective.discriminator.requires_grad_(True)
+        return loss
 
     @torch.no_grad()
     def _update_average(self) -> None:
-        kept = min(0.5 ** (self.recipe.batch / self.recipe.average_images), (1 + self.step) / (10 + self.step))
-        pairs = zip(self.average.parameters(), self.generator.parameters(), strict=True)
-        for average, parameter in pairs:
+        half_life = self.recipe.average_images
+        kept = 0.5 ** (self.recipe.batch / half_life) if half_life else 0.0
+        kept = min(kept, (1 + self.step) / (10 + self.step))
+        for average, parameter in zip(self.average.parameters(), self.generator.parameters(), strict=True):
             average.lerp_(parameter, 1 - kept)
+        for kept_buffer, buffer in zip(self.average.buffers(), self.generator.buffers(), strict=True):
+            kept_buffer.copy_(buffer)
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.precision == "bfloat16")
 
-    def save(self, path: Path, meta: Mapping[str, Any]) -> None:
-        """Write all that the next step depends on; `meta` says what is trained."""
-        tensors = {
-            f"{part}.{key}": value
-            for part, module in self._modules().items()
-            for key, value in module.state_dict().items()
-        }
-        for part, adam in self._adams().items():
-            for row, state in adam.state_dict()["state"].items():
-                tensors |= {f"{part}.{row}.{key}": value for key, value in state.items()}
-        save_tensors(path, tensors, {**meta, "step": self.step, "seconds": self.seconds})
-
-    def restore(self, path: Path) -> None:
-        """Continue where `save` left off."""
-        tensors, meta = load_tensors(path)
+    def tensors(self) -> dict[str, Tensor]:
+        """All that the next step depends on, by name, and what was recorded so far."""
+        state = {"numbers": self.numbers[: self.step], "seconds": torch.tensor(self.seconds, dtype=torch.float64)}
         for part, module in self._modules().items():
-            module.load_state_dict(_under(tensors, part))
+            state |= {f"{part}.{key}": value for key, value in module.state_dict().items()}
         for part, adam in self._adams().items():
-            state: dict[int, dict[str, Tensor]] = {}
-            for key, value in _under(tensors, part).items():
-                row, name = key.split(".")
-                state.setdefault(int(row), {})[name] = _channels_last(value)
-            adam.load_state_dict({"state": state, "param_groups": adam.state_dict()["param_groups"]})
-        self.step, self.seconds = meta["step"], meta["seconds"]
+            for row, moments in adam.state_dict()["state"].items():
+                state |= {f"{part}.{row}.{key}": value for key, value in moments.items()}
+        return state
 
-    def _modules(self) -> dict[str, torch.nn.Module]:
-        return {"generator": self.generator, "average": self.average, "discriminator": self.discriminator}
+    def load(self, step: int, state: Mapping[str, Tensor]) -> None:
+        """Go on from the state that `tensors` gave after `step` steps."""
+        if step > self.steps:
+            raise UserError(
+                f"an interrupted training has done {step} steps, but {self.steps} are asked for: "
+                "ask for at least as many, or remove its checkpoint to start anew"
+            )
+        for part, module in self._modules().items():
+            module.load_state_dict(_under(state, part))
+        for part, adam in self._adams().items():
+            moments: dict[int, dict[str, Tensor]] = {}
+            for key, value in _under(state, part).items():
+                row, name = key.split(".")
+                moments.setdefault(int(row), {})[name] = _as_adam_keeps_it(value)
+            adam.load_state_dict({"state": moments, "param_groups": adam.state_dict()["param_groups"]})
+        self.numbers[:step] = state["numbers"].to(self.device)
+        self.step, self._began = step, time.monotonic() - state["seconds"].item()
+
+    def _modules(self) -> dict[str, nn.Module]:
+        return {"generator": self.generator, "average": self.average, "objective": self.objective}
 
     def _adams(self) -> dict[str, torch.optim.Adam]:
         return {"adam": self.adam, "adam_discriminator": self.adam_discriminator}
 
 
 def train(
-    generator: Generator,
-    images: np.ndarray,
-    recipe: Recipe,
-    *,
-    checkpoint: Path,
-    log: Path,
-    device: torch.device | str = "cpu",
-    meta: Mapping[str, Any] | None = None,
-    every_seconds: float = 60.0,
-    log_every: int = 100,
-) -> Trainer:
-    """Train `generator` (its weights are drawn anew) on uint8 images [M, 3, H, W] for `recipe.steps` steps.
+    trainer: Trainer, images: np.ndarray, *, log: Path, watch: Watch, keep: Callable[[int, Generator], object]
+) -> None:
+    """Do the steps that are left, on uint8 images [M, C, H, W]; `watch` says where to go on from.
 
-    Continues from `checkpoint` if that was made with the same recipe (whatever its steps) and `meta`. `log` gets one
-    line of JSON each `log_every` steps: the mean losses since the last one.
+    `log` gets one line of JSON each 100 steps: means since the last one. `keep(step, generator)` is given the
+    candidates: the moving average every `candidate_every` steps and at the end.
     """
-    trainer = Trainer(generator, recipe, torch.device(device))
-    identity = {**(meta or {}), "recipe": recipe.model_dump(exclude={"steps"})}
-    _resume(trainer, checkpoint, identity)
-    _trim_log(log, trainer.step)
-    saved, losses, before = time.monotonic(), [], trainer.seconds - time.monotonic()
-    while trainer.step < recipe.steps:
-        losses.append(trainer.advance(images))
-        if trainer.step % log_every and trainer.step < recipe.steps:
-            continue
-        trainer.seconds = before + time.monotonic()
-        _record(log, trainer, torch.stack(losses).mean(0).tolist(), checkpoint)
-        losses = []
-        if time.monotonic() - saved > every_seconds or trainer.step == recipe.steps:
-            trainer.save(checkpoint, identity)
-            saved = time.monotonic()
-    return trainer
+    for step in watch.steps("training", trainer):
+        trainer.advance(images)
+        done = step + 1
+        last = done == trainer.steps
+        if last or done % INTERVAL == 0:
+            _record(log, trainer, done)
+        if last or done % trainer.recipe.candidate_every == 0:
+            keep(done, trainer.average)
 
 
-def initialise(module: torch.nn.Module, rng: torch.Generator) -> None:
-    """Draw weights N(0, 2 / fan-in) (He et al. 2015) and set biases to zero."""
+def initialise(
+    module: nn.Module,
+    rng: torch.Generator,
+    draw: Callable[[Tensor, torch.Generator], None] = Objective.draw_weight,
+) -> None:
+    """Draw the weights of a network by `draw` and set its biases to zero."""
     for name, parameter in module.named_parameters():
         if name.endswith("bias"):
-            torch.nn.init.zeros_(parameter)
+            nn.init.zeros_(parameter)
         else:
-            torch.nn.init.kaiming_normal_(parameter, generator=rng)
+            draw(parameter, rng)
 
 
-def _adam(module: torch.nn.Module, lr: float) -> torch.optim.Adam:
-    return torch.optim.Adam(module.parameters(), lr=lr, betas=(0.0, 0.99), fused=True)
+def _adam(module: nn.Module, recipe: Recipe) -> torch.optim.Adam:
+    return torch.optim.Adam(module.parameters(), betas=(recipe.beta1, recipe.beta2), fused=True)
 
 
-def _channels_last(value: Tensor) -> Tensor:
-    # the fused Adam walks a weight and its moments in memory order, so theirs must be the same
-    return value.contiguous(memory_format=torch.channels_last) if value.ndim == 4 else value
+def _as_adam_keeps_it(value: Tensor) -> Tensor:
+    # The fused Adam walks a weight and its moments in memory order, so theirs must be the same; a copy, because what a
+    # file is mapped to is not aligned, and alignment may change how sums are rounded.
+    return value.clone(memory_format=torch.channels_last if value.ndim == 4 else torch.contiguous_format)
 
 
 def _under(tensors: Mapping[str, Tensor], part: str) -> dict[str, Tensor]:
     return {key.removeprefix(part + "."): value for key, value in tensors.items() if key.startswith(part + ".")}
 
 
-def _resume(trainer: Trainer, checkpoint: Path, identity: Mapping[str, Any]) -> None:
-    if not checkpoint.exists():
-        return
-    _, found = load_tensors(checkpoint)
-    if any(found.get(key) != value for key, value in identity.items()):
-        print(f"{checkpoint}: made with other settings, so training starts anew")
-    elif found["step"] > trainer.recipe.steps:
-        print(f"{checkpoint}: is at step {found['step']}, past {trainer.recipe.steps}, so training starts anew")
-    else:
-        trainer.restore(checkpoint)
-        print(f"{checkpoint}: continues from step {trainer.step}")
-
-
-def _trim_log(log: Path, step: int) -> None:
-    lines = log.read_text().splitlines(keepends=True) if log.exists() else []
-    write_text(log, "".join(line for line in lines if json.loads(line)["step"] <= step))
-
-
-def _record(log: Path, trainer: Trainer, losses: list[float], checkpoint: Path) -> None:
-    if not all(np.isfinite(losses)):
-        raise UserError(
-            f"training diverged before step {trainer.step} (losses {losses}): lower the learning rates; "
-            f"the last good state, if any, is in {checkpoint}"
-        )
-    line = {"step": trainer.step, "loss": losses[0], "loss_discriminator": losses[1], "seconds": trainer.seconds}
-    with log.open("a") as file:
-        file.write(json.dumps(line) + "\n")
+def _record(log: Path, trainer: Trainer, done: int) -> None:
+    """Add the means since the last line; what an interrupted run wrote past that one is dropped."""
+    since = (done - 1) // INTERVAL * INTERVAL
+    numbers = trainer.numbers[since:done].mean(0).tolist()
+    if not np.isfinite(numbers).all():
+        raise UserError(f"training diverged before step {done}: lower the learning rates, or train for fewer steps")
+    lines = log.read_text().splitlines() if log.exists() else []
+    while lines and json.loads(lines[-1])["step"] > since:
+        lines.pop()
+    means = dict(zip(trainer.objective.NUMBERS, numbers, strict=True))
+    line = json.dumps({"step": done, **means, "seconds": round(trainer.seconds, 3)})
+    write_text(log, "\n".join([*lines, line]) + "\n")

@@ -3,35 +3,30 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from pydantic import ValidationError
 from torch import Tensor
 
-from reprior import plugins
 from reprior.errors import UserError
 from reprior.files import save_tensors, write_json
 from reprior.generators.base import Generator, build_generator
 from reprior.seeds import rng_for
-from reprior.training.fit import fit_latents, psnr_of_mean
-from reprior.training.gan import Recipe, Trainer, train
+from reprior.training.candidates import Candidates, best
+from reprior.training.curves import save_curves
+from reprior.training.data import Material, read_material
+from reprior.training.fit import decibels
+from reprior.training.gan import Trainer, read_recipe, train
+from reprior.training.objective import Recipe
 from reprior.training.sheet import save_sheet
-from reprior.types import Count
+from reprior.watch import Watch
 
-_CHUNK = 500
-_HELD_OUT = 100
 _SAMPLES = 32
-
-
-class GeneratorRecipe(Recipe):
-    """How a generator is trained, and on how much of its data set."""
-
-    images: Count = 20_000
-    """How many images, from the first of the data set."""
+_IN_A_ROW = 8
 
 
 def train_generator(
@@ -42,73 +37,89 @@ def train_generator(
     recipe: Mapping[str, Any],
     checkpoint: Path,
     log: Path,
+    raw: Path = Path("data/raw"),
     device: torch.device | str = "cpu",
+    every_seconds: float = 60.0,
 ) -> None:
-    """Train on images of `dataset`, then write what a reader of the weights needs.
+    """Train on images of `dataset`, then write the weights of the candidate that comes nearest to held-out images.
 
-    Beside `weights` (the moving average): a `.json` with the settings, the machine and how near the generator comes to
-    images that it never saw, and a `.png` of samples. Continues from `checkpoint` if made with the same settings.
+    Beside `weights`: `.json`, the settings, the machine and every candidate's fit; `.png`, samples; `-losses.png`,
+    curves; `-progress.png`, the same latents at each candidate. An interrupted training of the same settings goes on
+    from `checkpoint`, which SIGTERM and SIGINT write, too.
     """
-    plan = _recipe(recipe)
-    network = build_generator(generator)
-    images = _pixels(dataset, plan.images)
-    meta = {"generator": dict(generator), "dataset": dict(dataset)}
-    trainer = train(network, images, plan, checkpoint=checkpoint, log=log, device=device, meta=meta)
-    write_weights(weights, trainer, meta)
-    checkpoint.unlink()
+    plan, network = read_recipe(recipe), build_generator(generator)
+    material = read_material(dataset, plan, raw)
+    _check_shapes(network, material)
+    identity = {"generator": dict(generator), "dataset": dict(dataset)}
+    fingerprint = _fingerprint(identity, plan)
+    candidates = Candidates(checkpoint.with_suffix(".candidates"), fingerprint)
+    watch = Watch(weights.stem, checkpoint, every_seconds, fingerprint)
+    trainer = Trainer(network, plan, device)
+    with watch.catching_signals():
+        train(trainer, material.training, log=log, watch=watch, keep=candidates.keep)
+        seconds, count = trainer.seconds, len(candidates.steps())
+        print(f"{weights.stem}: comparing {count} candidates on held-out images", file=sys.stderr, flush=True)
+        errors = candidates.errors(trainer.average, _tensor(material, trainer.device))
+        account = identity | _account(trainer, seconds, material, errors)
+        write_results(weights, trainer, candidates, errors, account)
+    watch.done()
+    candidates.remove()
 
 
-def write_weights(weights: Path, trainer: Trainer, meta: Mapping[str, Any]) -> None:
-    """Write the moving average of a training, with its `.json` and `.png`."""
-    average = trainer.average.eval()
-    save_tensors(weights, average.state_dict(), meta)
-    save_sheet(weights.with_suffix(".png"), _samples(average, trainer.device))
-    write_json(
-        weights.with_suffix(".json"), {**meta, **_account(weights, trainer), "held_out_fit": _held_out(average, meta)}
-    )
-
-
-def _account(weights: Path, trainer: Trainer) -> dict[str, Any]:
-    return {
-        "recipe": {**trainer.recipe.model_dump(), "steps": trainer.step},
-        "images_seen": trainer.step * trainer.recipe.batch,
-        "seconds": round(trainer.seconds),
-        "device": str(trainer.device),
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
-        "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
-    }
-
-
-def _held_out(generator: Generator, meta: Mapping[str, Any]) -> dict[str, Any]:
-    """The fit of the latent alone to images of the test split."""
-    device = next(generator.parameters()).device
-    pixels = _pixels({**meta["dataset"], "split": "test"}, _HELD_OUT)
-    images = torch.from_numpy(pixels).to(device).float() / 255
-    _, errors = fit_latents(generator, images)
-    return {"images": _HELD_OUT, "psnr_of_mean_mse": round(psnr_of_mean(errors), 3)}
+def write_results(
+    weights: Path, trainer: Trainer, candidates: Candidates, errors: Mapping[int, float], account: Mapping[str, Any]
+) -> None:
+    """Write the weights of the best candidate by its `errors`, the pictures, and the account with their hash."""
+    chosen, fits = best(errors), {step: decibels(error) for step, error in errors.items()}
+    beside = {name: weights.with_name(f"{weights.stem}-{name}.png") for name in ("losses", "progress")}
+    save_curves(beside["losses"], trainer.objective.NUMBERS, trainer.numbers, fits, chosen)
+    rows = [samples(generator, _IN_A_ROW) for _, generator in candidates.each(trainer.average)]
+    save_sheet(beside["progress"], torch.cat(rows), _IN_A_ROW, [str(step) for step in errors])
+    generator = candidates.load(chosen, trainer.average)
+    save_sheet(weights.with_suffix(".png"), samples(generator, _SAMPLES), _IN_A_ROW)
+    save_tensors(weights, generator.state_dict(), {key: account[key] for key in ("generator", "dataset")})
+    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+    write_json(weights.with_suffix(".json"), {**account, "sha256": digest})
 
 
 @torch.no_grad()
-def _samples(generator: Generator, device: torch.device) -> Tensor:
-    rngs = [rng_for("training", "", str(row), "sheet") for row in range(_SAMPLES)]
+def samples(generator: Generator, count: int) -> Tensor:
+    """Images [count, C, H, W] on the [0, 1] scale of latents that are always the same."""
+    device = next(generator.parameters()).device
+    rngs = [rng_for("training", "", str(row), "sheet") for row in range(count)]
     return generator.image(torch.stack([generator.draw_latent(rng) for rng in rngs]).to(device))
 
 
-def _recipe(recipe: Mapping[str, Any]) -> GeneratorRecipe:
-    try:
-        return GeneratorRecipe.model_validate(dict(recipe), strict=True)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise UserError(f"training recipe: '{'.'.join(map(str, first['loc']))}': {first['msg']}") from error
+def _account(trainer: Trainer, seconds: float, material: Material, errors: Mapping[int, float]) -> dict[str, Any]:
+    chosen = best(errors)
+    return {
+        "recipe": trainer.recipe.model_dump(),
+        "images": len(material.training),
+        "images_seen": trainer.step * trainer.recipe.batch,
+        "held_out_fit": {**material.origin, "psnr_of_mean_mse": round(decibels(errors[chosen]), 3)},
+        "candidates": [{"step": step, "psnr_of_mean_mse": round(decibels(e), 3)} for step, e in errors.items()],
+        "chosen": chosen,
+        "seconds": round(seconds),
+        "device": str(trainer.device),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+    }
 
 
-def _pixels(dataset: Mapping[str, Any], count: int) -> np.ndarray:
-    """The first `count` images of a data set: uint8 [count, 3, H, W]."""
-    settings = {key: value for key, value in dataset.items() if key != "name"}
-    source = plugins.load("dataset", dataset["name"])(**settings)
-    pixels = np.empty((count, *source.image_shape), np.uint8)
-    for start in range(0, count, _CHUNK):
-        ids = source.ids(start, min(_CHUNK, count - start))
-        pixels[start : start + len(ids)] = np.rint(source.load(ids).clip(0, 1) * 255)
-    return pixels
+def _fingerprint(identity: Mapping[str, Any], recipe: Recipe) -> str:
+    """What a checkpoint must agree with; more steps may be asked for later."""
+    settings = {**identity, "recipe": recipe.model_dump(exclude={"steps"})}
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+
+
+def _tensor(material: Material, device: torch.device) -> Tensor:
+    return torch.from_numpy(material.held_out).to(device).float() / 255
+
+
+def _check_shapes(generator: Generator, material: Material) -> None:
+    found = material.training.shape[1:]
+    if found != tuple(generator.image_shape):
+        raise UserError(
+            f"training: the generator makes images of {tuple(generator.image_shape)}, but those of the data set are "
+            f"{found}: give both the same size"
+        )

@@ -1,0 +1,65 @@
+"""Weights kept along a training, and the choice among them."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from reprior.files import load_tensors, save_tensors
+from reprior.generators.base import Generator
+from reprior.training.fit import fit_latents
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """The candidates of one training: a file each in a folder, named by the steps done.
+
+    A GAN may collapse at any time, so all are kept until one was chosen.
+    """
+
+    folder: Path
+    fingerprint: str
+    """Stands for what is trained: files of another training are overwritten, and not chosen from."""
+
+    def keep(self, step: int, generator: Generator) -> None:
+        """Write the weights after `step` steps, unless an interrupted run has."""
+        path = self._path(step)
+        if not (path.exists() and self._ours(path)):
+            save_tensors(path, generator.state_dict(), {"fingerprint": self.fingerprint})
+
+    def steps(self) -> list[int]:
+        """After how many steps there is a candidate, in order."""
+        return [int(path.stem) for path in sorted(self.folder.glob("[0-9]*.safetensors")) if self._ours(path)]
+
+    def load(self, step: int, generator: Generator) -> Generator:
+        """Put the weights of a candidate into `generator`, ready to be inverted."""
+        generator.load_state_dict(load_tensors(self._path(step))[0])
+        return generator.eval().requires_grad_(False)
+
+    def each(self, generator: Generator) -> Iterator[tuple[int, Generator]]:
+        """Every candidate in turn, in the place of the one before."""
+        for step in self.steps():
+            yield step, self.load(step, generator)
+
+    def errors(self, generator: Generator, images: Tensor) -> dict[int, float]:
+        """How near each candidate comes to images [N, C, H, W] by its latent alone: the mean squared errors' mean."""
+        return {step: fit_latents(each, images)[1].cpu().double().mean().item() for step, each in self.each(generator)}
+
+    def remove(self) -> None:
+        """Remove all of them."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _ours(self, path: Path) -> bool:
+        return load_tensors(path)[1].get("fingerprint") == self.fingerprint
+
+    def _path(self, step: int) -> Path:
+        return self.folder / f"{step:08d}.safetensors"
+
+
+def best(errors: Mapping[int, float]) -> int:
+    """The candidate of the lowest error, the earliest of equals."""
+    return min(errors, key=lambda step: (errors[step], step))

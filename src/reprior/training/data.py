@@ -1,0 +1,66 @@
+"""The images that a generator is trained on, and those that it is judged by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+
+from reprior.datasets.base import Dataset
+from reprior.plugins import load, plugin
+from reprior.training.objective import Recipe
+
+_CHUNK = 500
+
+
+@dataclass(frozen=True)
+class Material:
+    """Images in memory, as uint8: a quarter of what floats would take."""
+
+    training: np.ndarray
+    """[M, C, H, W]"""
+    held_out: np.ndarray
+    """[N, C, H, W], none of them among the former."""
+    origin: Mapping[str, Any]
+    """Where the held-out images come from: data set, first, images."""
+
+
+def read_material(spec: Mapping[str, Any], recipe: Recipe, raw: Path) -> Material:
+    """Read a data set from its first image on.
+
+    The held-out images are the first of its validation partition, and where it has none, those that follow the ones
+    trained on. Test images are not touched.
+    """
+    source, apart = _opened(spec, raw), _validation(spec)
+    if apart is not None:
+        count, first, judging = recipe.images or source.size, 0, _opened(apart, raw)
+    else:
+        count = first = recipe.images or source.size - recipe.held_out
+        judging = source
+    origin = {"dataset": dict(apart or spec), "first": first, "images": recipe.held_out}
+    return Material(_pixels(source, 0, count), _pixels(judging, first, recipe.held_out), origin)
+
+
+def _opened(spec: Mapping[str, Any], raw: Path) -> Dataset:
+    settings = dict(spec)
+    name, places = settings.pop("name"), {"raw": raw}
+    dataset: Dataset = load("dataset", name)(*(places[need] for need in plugin("dataset", name).needs), **settings)
+    return dataset
+
+
+def _validation(spec: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The same data set's validation partition, where it has one."""
+    field = plugin("dataset", spec["name"]).settings.model_fields.get("partition")
+    return {**spec, "partition": "validation"} if field and "validation" in get_args(field.annotation) else None
+
+
+def _pixels(source: Dataset, first: int, count: int) -> np.ndarray:
+    """The `count` images from position `first`: uint8 [count, C, H, W]."""
+    pixels = np.empty((count, *source.image_shape), np.uint8)
+    for start in range(0, count, _CHUNK):
+        ids = source.ids(first + start, min(_CHUNK, count - start))
+        pixels[start : start + len(ids)] = np.rint(source.load(ids).clip(0, 1) * 255)
+    return pixels

@@ -19,6 +19,19 @@ def test_is_scipys_uniform_filter(boundary, width):
     torch.testing.assert_close(operator.A(x), torch.from_numpy(expected))
 
 
+def test_reflects_unless_told_otherwise():
+    blur, reflected = (Blur((3, 16, 16), torch.Generator(), **how) for how in ({}, {"boundary": "reflect"}))
+    assert blur.P.equal(reflected.P)
+
+
+def test_the_pseudo_inverse_of_a_singular_blur_reproduces_what_was_measured():
+    """Reflected, a width of 9 has rank 60 of 64 along each axis."""
+    blur = Blur((3, 64, 64), torch.Generator()).to("cpu", torch.float64)
+    assert torch.linalg.matrix_rank(blur.P) == 60
+    y = blur.A(torch.rand(1, 3, 64, 64, dtype=torch.float64, generator=torch.Generator().manual_seed(1)))
+    torch.testing.assert_close(blur.A(blur.A_dagger(y)), y, rtol=0, atol=1e-9)
+
+
 def test_refuses_even_widths():
     with pytest.raises(UserError, match="width 8 is even"):
         Blur((3, 16, 16), torch.Generator(), width=8)

@@ -41,6 +41,6 @@ rule report:
     conda:
         ENVIRONMENT
     params:
-        command=f"snakemake --cores all --config scale={PLAN.config.scale}",
+        command=f"snakemake --cores all --config scale={PLAN.config.scale}{' whole=true' if PLAN.config.whole else ''}",
     shell:
         "python -m reprior report {input:q} --out {output:q} --command {params.command:q} > {log:q} 2>&1"

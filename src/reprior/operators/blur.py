@@ -14,14 +14,14 @@ from reprior.types import Count
 class Blur(SeparableOperator):
     """y = A x: the mean over `width` x `width` pixels around each pixel (IAGAN: 9 x 9).
 
-    `boundary` says what lies beyond the border: `circular` the opposite side, `zero` zeros, `reflect` the mirror image
-    about the outermost pixels.
+    `boundary` says what lies beyond the border: `reflect` the mirror image about the outermost pixels, `circular` the
+    opposite side, `zero` zeros.
 
-    A^+ is exact, but wide blurs are badly conditioned: it amplifies noise and float32 rounding by up to 4,000 at 64
-    pixels and millions at 1024.
+    A^+ is exact, but wide blurs are badly conditioned, and at some sizes singular: a reflected width of 9 amplifies
+    noise and float32 rounding by up to 1,700 at 64 pixels and millions at 1024.
 
-    The paper leaves open: the boundary (ours: circular, as in its authors' earlier work on deblurring); whether y is
-    cropped (ours: it is not).
+    The paper leaves open: the boundary (ours: reflected, because its row "Blurred" rules out the other two, see
+    docs/calibration.md); whether y is cropped (ours: it is not, which that row cannot tell from reflection).
     """
 
     def __init__(
@@ -30,7 +30,7 @@ class Blur(SeparableOperator):
         rng: torch.Generator,
         *,
         width: Count = 9,
-        boundary: Literal["circular", "zero", "reflect"] = "circular",
+        boundary: Literal["reflect", "circular", "zero"] = "reflect",
     ) -> None:
         del rng  # nothing is random
         if width % 2 == 0:

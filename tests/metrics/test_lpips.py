@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +44,43 @@ def test_golden_values(shared_data: Path, tmp_path: Path) -> None:
     estimate = np.concatenate([picture(folder / f"ex_{name}.png") for name in ("p0", "p1", "ref")])
     values = evaluate(estimate, truth, [spec], raw)["lpips-squeeze"]
     assert values == pytest.approx([0.711048, 0.147902, 0], abs=2e-6)
+
+
+@pytest.mark.parametrize("net", ["alex", "vgg", "squeeze"])
+def test_equals_the_package_for_any_weights(net: str, tmp_path: Path) -> None:
+    import torch
+    import torchvision
+    from lpips import LPIPS
+
+    from reprior.metrics.lpips import SOURCES
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        package = LPIPS(net=net, version="0.1", pnet_rand=True, verbose=False).eval()
+        x, x0 = torch.rand(2, 1, 3, 96, 80)
+    whole = {"alex": "alexnet", "vgg": "vgg16", "squeeze": "squeezenet1_1"}[net]
+    state = getattr(torchvision.models, whole)().state_dict()
+    ours = {f"features.{key.partition('.')[2]}": value for key, value in package.net.state_dict().items()}
+    assert {key for key in state if key.startswith("features.")} >= set(ours)
+    path = tmp_path / SOURCES["net"][net][0]
+    path.parent.mkdir()
+    torch.save(ours, path)
+    with torch.no_grad():
+        expected = package(x * 2 - 1, x0 * 2 - 1).item()
+    assert lpips(x.numpy(), x0.numpy(), tmp_path, net=net) == pytest.approx([expected], rel=1e-5)
+
+
+def test_the_package_is_not_imported(shared_data: Path, tmp_path: Path) -> None:
+    raw = with_backbone(tmp_path, (shared_data / "lpips_squeeze/squeezenet1_1_features.pth").read_bytes())
+    code = (
+        "import sys, pathlib, numpy as np\n"
+        "from reprior.metrics.lpips import lpips\n"
+        "x = np.zeros((1, 3, 64, 64), np.float32)\n"
+        f"lpips(x, x, pathlib.Path({str(raw)!r}), net='squeeze')\n"
+        "print({'lpips', 'torchvision', 'torch._dynamo'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
 
 
 IMAGE = np.zeros((1, 3, 64, 64), np.float32)

@@ -1,0 +1,301 @@
+"""Seconds an image and step of every kind of work in a plan, on this machine: the rows of benchmarks/step_times.csv.
+
+    python benchmarks/measure_steps.py --config scale=full --device auto
+
+Each kind runs in a process of its own, as the jobs do, on random images and, where it uses a generator, on one with
+untrained weights: no download is needed but LPIPS's. The batch is the plan's; where it does not fit the memory, half of
+it, and so on. Kinds that the table has for this device are left out, unless asked for with `--again`; every kind is
+written as soon as it is measured. `reprior plan` reads the table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import datetime
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from reprior.plan import Plan, make_plan
+from reprior.step_times import TABLE, Row, Work, read_rows, tasks, write_rows
+from reprior.study import read_yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+Run = Callable[[int, int], object]
+"""(images, steps): does the work that is timed."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", nargs="+", default=[], metavar="KEY=VALUE", help="as of `reprior plan`")
+    parser.add_argument("--device", choices=["auto", "cpu", "cuda", "mps"], default="auto")
+    parser.add_argument("--threads", type=int, default=1, help="of the CPU; the workflow's jobs have one")
+    parser.add_argument("--only", default="", metavar="TEXT", help="kinds whose description has this text")
+    parser.add_argument("--again", action="store_true", help="also what the table already has for this device")
+    parser.add_argument("--images", type=int, help="no more than this in a batch")
+    parser.add_argument("--memory", type=float, metavar="GIB", help="let no process have more of the machine's memory")
+    parser.add_argument("--seconds", type=float, default=1.0, help="to spend on the steps of each kind, at least")
+    parser.add_argument("--table", type=Path, default=ROOT / TABLE)
+    parser.add_argument("--job", type=json.loads, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.job is None:
+        measure_all(options)
+    else:
+        print(json.dumps(globals()[options.job.pop("call")](**options.job)))
+
+
+def measure_all(options: argparse.Namespace) -> None:
+    """Every kind of work of the plan that is asked for, each in its own process."""
+    given = {key: yaml.safe_load(value) for key, _, value in (item.partition("=") for item in options.config)}
+    plan = make_plan(ROOT, {**read_yaml(ROOT / "config.yaml"), **given})
+    devices = {"reconstruct": in_process({"call": "device_name", "device": options.device}, options.threads)}
+    wanted = kinds(plan, options.only)
+    for number, (work, images) in enumerate(wanted, 1):
+        rows = read_rows(options.table)
+        device = devices.get(work.stage) or device_name("cpu")
+        known = any((row.device, row.threads, row.key) == (device, options.threads, work.key) for row in rows)
+        print(
+            f"[{number}/{len(wanted)}] {device} | {' | '.join(map(str, filter(None, work.key)))}", end=": ", flush=True
+        )
+        if known and not options.again:
+            print("known")
+            continue
+        try:
+            numbers = in_process(job(work, images, plan, options), options.threads)
+        except RuntimeError as error:
+            print(f"NOT MEASURED: {error}")
+            continue
+        today = datetime.date.today().isoformat()
+        row = Row(**work.key._asdict(), device=device, threads=options.threads, date=today, **numbers)
+        write_rows(options.table, [*read_rows(options.table), row])
+        print(f"{row.seconds:.4g} s an image and step, {row.start_seconds:.3g} s a job, {row.peak_mib:.0f} MiB")
+
+
+def job(work: Work, images: int, plan: Plan, options: argparse.Namespace) -> dict[str, Any]:
+    """What the process that measures is told."""
+    return {
+        "call": "measured",
+        "work": dataclasses.asdict(work),
+        "images": min(images, options.images or images),
+        "device": options.device if work.stage == "reconstruct" else "cpu",
+        "threads": options.threads,
+        "target": options.seconds,
+        "memory": options.memory,
+        "raw": str(ROOT / plan.raw),
+        "began": time.time(),
+    }
+
+
+def kinds(plan: Plan, only: str) -> list[tuple[Work, int]]:
+    """Each kind of work once, with the largest batch in which the plan has it."""
+    found: dict[Any, tuple[Work, int]] = {}
+    for task in tasks(plan):
+        key, images = task.work.key, max(task.batches)
+        if only in " ".join(map(str, filter(None, key))) and images > found.get(key, (None, 0))[1]:
+            found[key] = (task.work, images)
+    return list(found.values())
+
+
+def in_process(call: dict[str, Any], threads: int) -> Any:
+    """What a function of this file gives in a process of its own."""
+    environment = os.environ | {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
+    command = [sys.executable, __file__, "--job", json.dumps(call)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if done.returncode:
+        lines = done.stderr.strip().splitlines()
+        raise RuntimeError(lines[-1] if lines else f"ended by signal {-done.returncode}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def measured(
+    work: dict[str, Any],
+    images: int,
+    device: str,
+    threads: int,
+    target: float,
+    memory: float | None,
+    raw: str,
+    began: float,
+) -> dict[str, Any]:
+    """The numbers of one row, measured in this process, in which nothing else has happened."""
+    import torch
+
+    from reprior.memory import keep_freed_memory
+    from reprior.stages import chosen_device
+
+    if memory is not None:
+        limit_memory(memory)
+    keep_freed_memory()
+    torch.set_num_threads(threads)
+    what, where = Work(**work), torch.device(chosen_device(device))
+    clock = Clock(where, threads, began)
+    if what.stage == "observe":
+        numbers = {"bytes": observed(what, images) // images, "images": images, "seconds": 0.0}
+        numbers["start_seconds"] = _digits(clock.now())
+    else:
+        run = reconstruction(what, images, where) if what.stage == "reconstruct" else evaluation(what, images, raw)
+        numbers = {"bytes": 0, **timed(run, images, clock, target)}
+    return {**numbers, "peak_mib": round(peak_mib(where), 1), "torch": torch.__version__}
+
+
+def timed(run: Run, images: int, clock: Clock, target: float) -> dict[str, Any]:
+    """Seconds of a step, from a run of one and a run of more steps; what a first run took besides is the start."""
+    lost = 0.0
+    while True:
+        tried = clock.now()
+        try:
+            run(images, 1)
+            first = clock.now()
+            run(images, 1)
+            short = clock.now() - first
+            more = min(max(2, round(target / max(short, 1e-3))), 200)
+            run(images, 1 + more)
+            step = max(clock.now() - first - 2 * short, 0.0) / more
+            start = max(first - lost - short, 0.0)
+            return {"images": images, "seconds": _digits(step / images), "start_seconds": _digits(start)}
+        except (RuntimeError, MemoryError) as error:  # torch's error of a CPU without memory has no class of its own
+            if images == 1 or "memory" not in str(error):
+                raise
+        images = (images + 1) // 2
+        clock.forget_peak()
+        lost += clock.now() - tried
+
+
+class Clock:
+    """Seconds since this process began: its on one CPU thread, which other load cannot lengthen; else the wall's."""
+
+    def __init__(self, device: Any, threads: int, began: float) -> None:
+        self.device, self.alone, self.began = device, device.type == "cpu" and threads == 1, began
+
+    def now(self) -> float:
+        """Once everything is done that was asked of the device."""
+        import torch
+
+        if self.device.type in ("cuda", "mps"):
+            getattr(torch, self.device.type).synchronize()
+        return time.process_time() if self.alone else time.time() - self.began
+
+    def forget_peak(self) -> None:
+        """The memory that did not suffice is not the work's."""
+        import torch
+
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats(self.device)
+
+
+def reconstruction(work: Work, images: int, device: Any) -> Run:
+    """A method on random images; one that does not iterate does its work once a step."""
+    import torch
+
+    from reprior.generators.base import build_generator
+    from reprior.methods.base import Problem, Reconstruction
+    from reprior.plugins import load, plugin
+    from reprior.stages import make_operator
+
+    operator = make_operator("bench", "bench", work.operator, (3, work.size, work.size)).to(device, torch.float32)
+    truth = torch.rand(images, 3, work.size, work.size, device=device)
+    ids = tuple(map(str, range(images)))
+    problem = Problem(operator.A(truth), operator, "bench", "bench", ids)
+    generator, latents = None, None
+    if work.generator is not None:
+        generator = build_generator({key: value for key, value in work.generator.items() if key != "weights"})
+        generator.to(device).to(memory_format=torch.channels_last).eval().requires_grad_(False)
+        latents = problem.draw("start", generator.draw_latent)
+    start = Reconstruction(torch.rand_like(truth), latents, status=("ok",) * images)
+    settings = dict(work.method)
+    name = settings.pop("name")
+    method, needs = load("method", name), plugin("method", name).needs
+
+    def run(images: int, steps: int) -> None:
+        rows = slice(0, images)
+        given = {"problem": problem[rows], "generator": generator, "start": start[rows]}
+        changed = [settings | {"steps": steps}] if "steps" in settings else [settings] * steps
+        for each in changed:
+            method(*(given[need] for need in needs), **each)
+
+    return run
+
+
+def evaluation(work: Work, images: int, raw: str) -> Run:
+    """The metrics of random images, once a step."""
+    import numpy as np
+
+    from reprior.metrics.evaluation import evaluate
+
+    rng = np.random.default_rng(0)
+    estimate, truth = (rng.random((images, 3, work.size, work.size), np.float32) for _ in range(2))
+
+    def run(images: int, steps: int) -> None:
+        for _ in range(steps):
+            evaluate(estimate[:images], truth[:images], work.metrics, Path(raw))
+
+    return run
+
+
+def observed(work: Work, images: int) -> int:
+    """Does a whole job that measures random images; the bytes that it writes."""
+    import numpy as np
+
+    from reprior.files import save_arrays
+    from reprior.stages import observe
+
+    with tempfile.TemporaryDirectory() as folder:
+        path, out = Path(folder, "images.safetensors"), Path(folder, "y.safetensors")
+        truth = np.random.default_rng(0).random((images, 3, work.size, work.size), np.float32)
+        save_arrays(path, {"images": truth}, {"ids": list(map(str, range(images)))})
+        observe(path, {"study": "bench", "case": "bench", "operator": work.operator, "noise": 0.1}, out)
+        return out.stat().st_size
+
+
+def limit_memory(gib: float) -> None:
+    """Refuse this process more memory than that: the machine may be shared."""
+    import resource
+
+    most = int(gib * 2**30)
+    resource.setrlimit(resource.RLIMIT_DATA, (most, most))
+
+
+def device_name(device: str) -> str:
+    """The processor's or the GPU's own name."""
+    if device != "cpu":
+        import torch
+
+        from reprior.stages import chosen_device
+
+        device = chosen_device(device)
+        if device == "cuda":
+            return torch.cuda.get_device_name()
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
+    model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+    return f"{device} ({model or platform.processor() or platform.machine()})"
+
+
+def peak_mib(device: Any) -> float:
+    """Peak memory: the device's on CUDA, else that of this process."""
+    import resource
+
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def _digits(value: float) -> float:
+    return float(f"{value:.4g}")
+
+
+if __name__ == "__main__":
+    main()

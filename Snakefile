@@ -3,7 +3,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 from reprior.errors import UserError
-from reprior.plan import make_plan
+from reprior.resolve import make_plan
 
 
 configfile: Path(workflow.basedir) / "config.yaml"

@@ -26,7 +26,8 @@ from typing import Any
 
 import yaml
 
-from reprior.plan import Plan, make_plan
+from reprior.plan import Plan
+from reprior.resolve import make_plan
 from reprior.step_times import TABLE, Row, Work, read_rows, tasks, write_rows
 from reprior.study import read_yaml
 

@@ -25,7 +25,8 @@ from PIL import Image
 from reprior.files import load_arrays
 from reprior.methods.base import Problem
 from reprior.operators.identity import Identity
-from reprior.plan import Plan, make_plan
+from reprior.plan import Plan
+from reprior.resolve import make_plan
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = ["README.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))]

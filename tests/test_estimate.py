@@ -14,7 +14,8 @@ import pytest
 
 from reprior.estimate import describe, hours, unmeasured
 from reprior.footprint import disk, download_size, image_sets, jobs, unknown_bytes
-from reprior.plan import Plan, make_plan
+from reprior.plan import Plan
+from reprior.resolve import make_plan
 from reprior.step_times import TABLE, Key, Row, Work, by_device, read_rows, tasks, write_rows
 
 CONFIG = {"scale": "demo", "studies": ["iagan"]}
@@ -89,7 +90,7 @@ def test_planning_needs_no_torch(root: Path) -> None:
 import sys
 from pathlib import Path
 from reprior.estimate import describe
-from reprior.plan import make_plan
+from reprior.resolve import make_plan
 root = Path({str(root)!r})
 describe(make_plan(root, {CONFIG}), root)
 assert "torch" not in sys.modules

@@ -13,7 +13,8 @@ import pytest
 import yaml
 
 from reprior.errors import UserError
-from reprior.plan import Plan, make_plan, render_spec
+from reprior.plan import Plan, render_spec
+from reprior.resolve import make_plan
 
 CONFIG = {"scale": "tiny", "studies": ["mine"]}
 STUDY: dict[str, Any] = {
@@ -420,7 +421,7 @@ def test_planning_does_not_import_torch(root: Path) -> None:
     import subprocess
 
     code = (
-        "import sys; from pathlib import Path; from reprior.plan import make_plan;"
+        "import sys; from pathlib import Path; from reprior.resolve import make_plan;"
         "make_plan(Path('.'), {'scale': 'full', 'studies': ['iagan']}); print('torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)

@@ -175,7 +175,7 @@ def _run_plan(config: list[str]) -> None:
     import yaml
 
     from reprior.estimate import describe
-    from reprior.plan import make_plan
+    from reprior.resolve import make_plan
     from reprior.study import read_yaml
 
     root = Path()

@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 from reprior.footprint import alone, disk, jobs
-from reprior.plan import Plan, make_plan
+from reprior.plan import Plan
+from reprior.resolve import make_plan
 from reprior.step_times import TABLE, read_rows
 
 pytestmark = pytest.mark.slow

@@ -1,0 +1,252 @@
+"""Makes the plan: the user's files, checked, with every setting of every cell filled in. Nothing here imports torch."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from reprior import plugins
+from reprior.errors import UserError
+from reprior.metrics import metric_id
+from reprior.plan import OBSERVATION, Artifact, CasePlan, Cell, ImagePlan, Plan, StudyPlan
+from reprior.study import (
+    Case,
+    Config,
+    Gap,
+    ImageSet,
+    Scale,
+    Spec,
+    Substitute,
+    checked_spec,
+    load_scale,
+    load_study,
+    nearest,
+    parse,
+    reference,
+)
+from reprior.weights import Weights, known_weights, matching
+
+RESERVED = {OBSERVATION, "original"}
+
+
+def make_plan(root: Path, config: Mapping[str, Any]) -> Plan:
+    """Read and check the study and scale files that `config` names; UserError if anything is wrong."""
+    checked = parse(Config, config, root / "config.yaml")
+    scale, scale_path = load_scale(root, checked.scale)
+    if checked.whole:
+        scale = _whole(scale)
+    _check_scale(scale, scale_path)
+    weights = known_weights(root)
+    resolvers = (_Resolver(root, checked, scale, scale_path, weights, name) for name in checked.studies)
+    studies = {resolver.name: resolver.study_plan() for resolver in resolvers}
+    return Plan(checked, scale, studies, weights, _note(scale), _metric_gaps(scale, studies))
+
+
+def _whole(scale: Scale) -> Scale:
+    """The scale with nothing cut: every image that there is, the study's own steps."""
+    datasets = {name: s.model_copy(update={"count": s.of or s.count}) for name, s in scale.datasets.items()}
+    return scale.model_copy(update={"datasets": datasets, "steps": {}})
+
+
+def _note(scale: Scale) -> str:
+    """The scale's note and what it cuts: `8 of 64 images; share of the steps: csgm 0.25`."""
+    cut = [s for s in scale.datasets.values() if s.count and s.count != s.of]
+    images = dict.fromkeys(f"{s.count}{f' of {s.of}' if s.of else ''} images" for s in cut)
+    steps = ", ".join(f"{name} {share:.4g}" for name, share in sorted(scale.steps.items()))
+    return "; ".join(filter(None, [scale.note, *images, f"share of the steps: {steps}" if steps else ""]))
+
+
+def _check_scale(scale: Scale, path: Path) -> None:
+    for name, substitute in scale.datasets.items():
+        reference(name, plugins.names("dataset"), path, f"datasets.{name}", "dataset")
+        checked_spec("dataset", substitute.dataset, path, f"datasets.{name}.dataset")
+    for name, spec in scale.generators.items():
+        reference(name, plugins.names("generator"), path, f"generators.{name}", "generator")
+        checked_spec("generator", spec, path, f"generators.{name}", also=("weights",))
+    for section, entries in (("steps", scale.steps), ("methods", scale.methods)):
+        for name in entries:
+            reference(name, plugins.names("method"), path, f"{section}.{name}", "method")
+    for name, share in scale.steps.items():
+        if "steps" not in plugins.plugin("method", name).settings.model_fields:
+            raise UserError(
+                f"{path}: steps.{name}: the method '{name}' takes no steps; remove the line (share {share})"
+            )
+    for section, names in (("metrics", scale.metrics), ("metric_gaps", scale.metric_gaps)):
+        for name in names:
+            reference(name, plugins.names("metric"), path, f"{section}.{name}", "metric")
+
+
+def _metric_gaps(scale: Scale, studies: Mapping[str, StudyPlan]) -> dict[str, str]:
+    specs = [spec for study in studies.values() for spec in study.metrics if spec["name"] in scale.metric_gaps]
+    return {metric_id(spec): scale.metric_gaps[spec["name"]] for spec in specs}
+
+
+class _Resolver:
+    """Turns one study into a plan, checking each plug-in's settings against its source."""
+
+    def __init__(
+        self, root: Path, config: Config, scale: Scale, scale_path: Path, weights: Mapping[str, Weights], name: str
+    ) -> None:
+        self.config, self.scale, self.scale_path, self.weights, self.name = config, scale, scale_path, weights, name
+        self.study, self.path = load_study(root, name)
+        self.gaps = scale.gaps.get(name, {})
+        self.folder = Path(config.results) / config.scale / name
+        self.reported = self.path.with_name("reported.csv").relative_to(root)
+
+    def study_plan(self) -> StudyPlan:
+        """The whole study."""
+        study = self.study
+        for name, entry in study.methods.items():
+            self._method_entry(name, entry)
+        for pattern in self.gaps:
+            if not fnmatch.filter(study.cases, pattern):
+                reference(pattern, study.cases, self.scale_path, f"gaps.{self.name}", "case")
+        images = {name: self._images(name, spec) for name, spec in study.images.items()}
+        return StudyPlan(
+            name=self.name,
+            title=study.title,
+            folder=self.folder,
+            reported=self.reported,
+            generators={name: self._generator(name, spec) for name, spec in study.generators.items()},
+            labels={name: str(entry.get("label", name)) for name, entry in study.methods.items()},
+            metrics=tuple(self._metric(index, spec) for index, spec in enumerate(study.metrics)),
+            images=images,
+            cases={name: self._case(name, case, images[case.images]) for name, case in study.cases.items()},
+            artifacts={name: self._artifact(name, spec) for name, spec in study.artifacts.items()},
+        )
+
+    def _images(self, name: str, spec: ImageSet) -> ImagePlan:
+        dataset = checked_spec("dataset", spec.dataset, self.path, f"images.{name}.dataset")
+        spec = spec.model_copy(update={"dataset": dataset})
+        substitute = self.scale.datasets.get(dataset["name"])
+        if substitute is not None:
+            spec = self._substituted(spec, substitute, f"datasets.{dataset['name']}.dataset")
+        return ImagePlan(
+            study=self.name,
+            name=name,
+            spec=spec,
+            folder=Path(self.config.data) / "images" / self.config.scale / self.name / name,
+            sources=plugins.sources("dataset", spec.dataset),
+            per_job=self.config.images_per_job or spec.per_job,
+        )
+
+    def _substituted(self, spec: ImageSet, substitute: Substitute, key: str) -> ImageSet:
+        given = substitute.model_dump(exclude_none=True, include={"count", "first"})
+        dataset = checked_spec("dataset", substitute.dataset, self.scale_path, key)
+        return spec.model_copy(update={"ids": None, "count": spec.size, **given, "dataset": dataset})
+
+    def _generator(self, name: str, spec: Spec) -> Spec:
+        path, key = self.path, f"generators.{name}"
+        checked = checked_spec("generator", spec, path, key, also=("weights",))
+        if checked["name"] in self.scale.generators:
+            path, key = self.scale_path, f"generators.{checked['name']}"
+            checked = checked_spec("generator", self.scale.generators[checked["name"]], path, key, also=("weights",))
+        weights = checked.get("weights")
+        if not isinstance(weights, str):
+            raise UserError(f"{path}: {key}.weights: is missing; expected a name or a .safetensors file")
+        if not weights.endswith(".safetensors"):
+            checked["weights"] = self._weights_file(weights, checked, path, f"{key}.weights").as_posix()
+        return checked
+
+    def _weights_file(self, name: str, generator: Spec, path: Path, key: str) -> Path:
+        file = Path(self.config.data) / "weights" / f"{name}.safetensors"
+        if name not in self.weights:
+            if not file.is_file():
+                reference(name, self.weights, path, key, "published or trainable weights")
+            return file
+        misfit = matching(self.weights, name, generator)
+        if misfit:
+            raise UserError(f"{path}: {key}: '{name}' is of another generator: {misfit}")
+        return file
+
+    def _metric(self, index: int, spec: Spec) -> Spec:
+        override = self.scale.metrics.get(str(spec.get("name")), {})
+        path, key = (self.scale_path, f"metrics.{spec['name']}") if override else (self.path, f"metrics.{index}")
+        return checked_spec("metric", {**spec, **override}, path, key)
+
+    def _case(self, name: str, case: Case, images: ImagePlan) -> CasePlan:
+        operator = checked_spec("operator", case.operator, self.path, f"cases.{name}.operator")
+        cells = {method: self._cell(name, case, method) for method in case.methods}
+        return CasePlan(
+            study=self.name,
+            name=name,
+            label=case.label,
+            images=images,
+            operator=operator,
+            noise=case.noise,
+            generator=case.generator,
+            cells=cells,
+            gap=case.gap or self._gap(name),
+            folder=self.folder / name,
+        )
+
+    def _gap(self, case: str) -> str | None:
+        """Why the scale leaves a case out, if it does."""
+        for pattern, gap in self.gaps.items():
+            if not fnmatch.fnmatchcase(case, pattern):
+                continue
+            if not isinstance(gap, Gap):
+                return gap
+            if not (Path(self.config.data) / "weights" / f"{gap.unless}.safetensors").is_file():
+                return gap.reason
+        return None
+
+    def _method_entry(self, name: str, entry: Spec) -> Spec:
+        key = f"methods.{name}"
+        if name in RESERVED:
+            raise UserError(f"{self.path}: {key}: the name '{name}' is reserved; choose another")
+        checked = checked_spec("method", entry, self.path, key, also=("label", "start"))
+        needs_start = "start" in plugins.plugin("method", checked["name"]).needs
+        if needs_start and "start" not in entry:
+            raise UserError(
+                f"{self.path}: {key}.start: is missing; '{checked['name']}' begins from another method's result"
+            )
+        if not needs_start and "start" in entry:
+            raise UserError(
+                f"{self.path}: {key}.start: '{checked['name']}' does not begin from another method's result"
+            )
+        return checked
+
+    def _cell(self, case_name: str, case: Case, method: str) -> Cell:
+        key = f"cases.{case_name}.methods.{method}"
+        entry = self.study.methods[method]
+        if set(case.methods[method] or {}) & {"name", "label", "start"}:
+            raise UserError(f"{self.path}: {key}: name, label and start belong under 'methods'; only settings go here")
+        override = case.methods[method] or {}
+        spec = checked_spec("method", {**entry, **override}, self.path, key, also=("label", "start"))
+        start, needs = spec.pop("start", None), plugins.plugin("method", spec["name"]).needs
+        spec.pop("label", None)
+        if start is not None and start not in case.methods:
+            raise UserError(
+                f"{self.path}: {key}: begins from '{start}', which this case lacks{nearest(start, case.methods)}"
+            )
+        if "generator" in needs and case.generator is None:
+            raise UserError(f"{self.path}: cases.{case_name}.generator: is missing; '{method}' needs one")
+        return Cell(method, self._scaled(spec), start, case.generator if "generator" in needs else None)
+
+    def _scaled(self, spec: Spec) -> Spec:
+        """A method's settings at this scale."""
+        name = spec["name"]
+        if name in self.scale.steps:
+            spec = {**spec, "steps": max(1, round(spec["steps"] * self.scale.steps[name]))}
+        if name in self.scale.methods:
+            override = self.scale.methods[name]
+            spec = checked_spec("method", {**spec, **override}, self.scale_path, f"methods.{name}")
+        return spec
+
+    def _artifact(self, name: str, spec: Spec) -> Artifact:
+        key = f"artifacts.{name}"
+        if name == "metrics":
+            raise UserError(f"{self.path}: {key}: the name 'metrics' is reserved; choose another")
+        kind = spec.get("kind")
+        renamed = {"name": kind, **{k: v for k, v in spec.items() if k != "kind"}}
+        if not isinstance(kind, str):
+            raise UserError(
+                f"{self.path}: {key}.kind: is missing; expected a kind{nearest('', plugins.names('artifact'))}"
+            )
+        settings = checked_spec("artifact", renamed, self.path, key)
+        constants = plugins.plugin("artifact", kind).constants
+        del settings["name"]
+        return Artifact(name, kind, settings, tuple(constants["SUFFIXES"]), constants["READS"])

@@ -15,7 +15,7 @@ rule download:
         mirrors=as_json(PLAN.config.mirrors),
         offline="--offline" if PLAN.config.offline else "",
     params:
-        raw=RAW,
+        raw=lambda wildcards, output: output[0][: -len(wildcards.source) - 1],
     shell:
         "python -m reprior acquire {output:q} --raw {params.raw:q} --mirrors {resources.mirrors:q} {resources.offline}"
         " 2>&1 | tee {log:q}"

@@ -153,6 +153,14 @@ def test_every_format_marks_the_best_the_note_and_the_gaps(made_up: Any) -> None
         assert "not reproducible" in content
 
 
+def test_several_notes_on_a_number_are_footnotes_of_their_own(made_up: Any) -> None:
+    reported = made_up.reported.read_text()
+    made_up.reported.write_text(reported.replace("not reproducible", "not reproducible | of another network"))
+    markdown = text(made(made_up), ".md")
+    assert re.search(r"\[\w\] not reproducible$", markdown, re.MULTILINE)
+    assert re.search(r"\[\w\] of another network$", markdown, re.MULTILINE)
+
+
 def test_markdown_is_one_table_of_equal_rows(made_up: Any) -> None:
     lines = [line for line in text(made(made_up), ".md").splitlines() if line.startswith("|")]
     names = [line.split(" | ")[1] for line in lines[2:]]

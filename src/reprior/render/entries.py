@@ -15,6 +15,8 @@ LINES = ("ours", "interval", "paper", "difference", "verdict")
 """The lines of a table row, in order."""
 NOTHING = "–"
 """Stands where there is no number."""
+NEXT_NOTE = " | "
+"""Stands between several notes on one of the paper's numbers."""
 SAID_ONCE = ({NOTHING}, {NOT_RUN})
 """What a cell says once if it is the same for all metrics."""
 
@@ -61,7 +63,8 @@ class Entry:
 
     def said(self, line: str) -> list[str]:
         """What a footnote says about one of the `LINES`."""
-        return [said for said in {"ours": (self.gap, self.remark), "paper": (self.paper_note,)}.get(line, ()) if said]
+        notes = {"ours": (self.gap, self.remark), "paper": self.paper_note.split(NEXT_NOTE)}
+        return [said for said in notes.get(line, ()) if said]
 
     def as_dict(self) -> dict[str, Any]:
         """For the sidecar: the fields, and each line as text."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -143,3 +145,9 @@ def test_a_checkpoint_that_does_not_fit_is_named_and_not_converted(tmp_path: Pat
 def test_a_data_set_asked_for_too_many_images_says_so(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="999999"):
         stages.prepare({**SELECTION, "first": 999_999}, tmp_path, tmp_path / "x")
+
+
+def test_a_plan_may_be_cut_short_by_its_reader(root: Path) -> None:
+    command = f"{sys.executable} -m reprior plan --config scale=full | head -n 1"
+    done = subprocess.run(["bash", "-c", command], cwd=root, capture_output=True, text=True, check=True)
+    assert done.stdout == "Full scale (scale=full).\n" and done.stderr == ""

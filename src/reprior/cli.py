@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,8 +22,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     keep_freed_memory()
     try:
         run(**parsed)
+        sys.stdout.flush()
     except UserError as error:
         sys.exit(f"reprior: {error}")
+    except BrokenPipeError:  # whoever reads our output, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _parser() -> argparse.ArgumentParser:

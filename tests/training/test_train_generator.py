@@ -11,12 +11,13 @@ import pytest
 import torch
 import yaml
 
+from reprior.datasets import load_dataset
 from reprior.errors import UserError
 from reprior.files import load_tensors, read_json
 from reprior.generators.base import Generator, build_generator, load_generator
 from reprior.plugins import load, plugin
 from reprior.training.candidates import Candidates, best
-from reprior.training.data import _opened, read_material
+from reprior.training.data import read_material
 from reprior.training.fit import fit_latents
 from reprior.training.gan import read_recipe
 from reprior.training.generator import train_generator
@@ -162,4 +163,5 @@ def test_recipes_can_be_read_and_fit_their_data_sets(path: Path) -> None:
         settings = {key: value for key, value in found[kind].items() if key != "name"}
         plugin(kind, found[kind]["name"]).settings.model_validate(settings)
     assert read_recipe(found["recipe"]).steps
-    assert build_generator(found["generator"]).image_shape == _opened(found["dataset"], Path("nowhere")).image_shape
+    dataset = load_dataset(found["dataset"], Path("nowhere"))
+    assert build_generator(found["generator"]).image_shape == dataset.image_shape

@@ -9,8 +9,9 @@ from typing import Any, get_args
 
 import numpy as np
 
+from reprior.datasets import load_dataset
 from reprior.datasets.base import Dataset
-from reprior.plugins import load, plugin
+from reprior.plugins import plugin
 from reprior.training.objective import Recipe
 
 _CHUNK = 500
@@ -34,21 +35,14 @@ def read_material(spec: Mapping[str, Any], recipe: Recipe, raw: Path) -> Materia
     The held-out images are the first of its validation partition, and where it has none, those that follow the ones
     trained on. Test images are not touched.
     """
-    source, apart = _opened(spec, raw), _validation(spec)
+    source, apart = load_dataset(spec, raw), _validation(spec)
     if apart is not None:
-        count, first, judging = recipe.images or source.size, 0, _opened(apart, raw)
+        count, first, judging = recipe.images or source.size, 0, load_dataset(apart, raw)
     else:
         count = first = recipe.images or source.size - recipe.held_out
         judging = source
     origin = {"dataset": dict(apart or spec), "first": first, "images": recipe.held_out}
     return Material(_pixels(source, 0, count), _pixels(judging, first, recipe.held_out), origin)
-
-
-def _opened(spec: Mapping[str, Any], raw: Path) -> Dataset:
-    settings = dict(spec)
-    name, places = settings.pop("name"), {"raw": raw}
-    dataset: Dataset = load("dataset", name)(*(places[need] for need in plugin("dataset", name).needs), **settings)
-    return dataset
 
 
 def _validation(spec: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -243,10 +243,11 @@ def convert(checkpoint: Path, generator: Mapping[str, Any], layout: str, out: Pa
     from reprior.generators.base import build_generator, check_fit
 
     network = build_generator(generator)
+    held = read_checkpoint(checkpoint)
     try:
-        state = network.converted(read_checkpoint(checkpoint), layout)
-    except UserError as error:
-        raise UserError(f"{checkpoint}: {str(error).removeprefix(f'{checkpoint}: ')}") from error
+        state = network.converted(held, layout)
+    except UserError as error:  # which knows names of tensors, not of files
+        raise UserError(f"{checkpoint}: {error}") from error
     check_fit(network.state_dict(), state, checkpoint)
     save_tensors(out, state, {"generator": dict(generator), "source": checkpoint.name, "layout": layout})
 

@@ -83,6 +83,7 @@ def _unit(y: Tensor) -> Tensor:
 
 def _stages(net: str, backbone: Mapping[str, Tensor], x: Tensor) -> Iterator[Tensor]:
     """The output of each stage: [1, 3, H, W] -> [1, C, h, w] each."""
+    import torch
     from torch.nn import functional
 
     size = 2 if net == "vgg" else 3
@@ -94,14 +95,8 @@ def _stages(net: str, backbone: Mapping[str, Tensor], x: Tensor) -> Iterator[Ten
                 x = _conv(backbone, layer, x, *(STRIDE_AND_PADDING[net] if layer == "0" else (1, None)))
             else:  # SqueezeNet's "fire": few channels, then many by two kinds of kernel
                 x = _conv(backbone, f"{layer}.squeeze", x)
-                x = _cat(_conv(backbone, f"{layer}.{part}", x) for part in ("expand1x1", "expand3x3"))
+                x = torch.cat([_conv(backbone, f"{layer}.{part}", x) for part in ("expand1x1", "expand3x3")], 1)
         yield x
-
-
-def _cat(parts: Iterator[Tensor]) -> Tensor:
-    import torch
-
-    return torch.cat(list(parts), 1)
 
 
 def _conv(backbone: Mapping[str, Tensor], layer: str, x: Tensor, stride: int = 1, padding: int | None = None) -> Tensor:

@@ -24,12 +24,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from reprior.plan import Plan
 from reprior.resolve import make_plan
 from reprior.step_times import TABLE, Row, Work, read_rows, tasks, write_rows
-from reprior.study import read_yaml
+from reprior.study import read_config
 
 ROOT = Path(__file__).resolve().parent.parent
 Run = Callable[[int, int], object]
@@ -57,8 +55,7 @@ def main() -> None:
 
 def measure_all(options: argparse.Namespace) -> None:
     """Every kind of work of the plan that is asked for, each in its own process."""
-    given = {key: yaml.safe_load(value) for key, _, value in (item.partition("=") for item in options.config)}
-    plan = make_plan(ROOT, {**read_yaml(ROOT / "config.yaml"), **given})
+    plan = make_plan(ROOT, read_config(ROOT, options.config))
     devices = {"reconstruct": in_process({"call": "device_name", "device": options.device}, options.threads)}
     wanted = kinds(plan, options.only)
     for number, (work, images) in enumerate(wanted, 1):

@@ -151,3 +151,9 @@ def test_a_plan_may_be_cut_short_by_its_reader(root: Path) -> None:
     command = f"{sys.executable} -m reprior plan --config scale=full | head -n 1"
     done = subprocess.run(["bash", "-c", command], cwd=root, capture_output=True, text=True, check=True)
     assert done.stdout == "Full scale (scale=full).\n" and done.stderr == ""
+
+
+def test_a_key_without_a_value_is_told(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(root)
+    with pytest.raises(SystemExit, match="--config scale: expected KEY=VALUE"):
+        main(["plan", "--config", "scale"])

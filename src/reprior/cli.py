@@ -176,15 +176,12 @@ def _run_acquire(path: Path, raw: Path, mirrors: list[str], offline: bool) -> No
 
 
 def _run_plan(config: list[str]) -> None:
-    import yaml
-
     from reprior.estimate import describe
     from reprior.resolve import make_plan
-    from reprior.study import read_yaml
+    from reprior.study import read_config
 
     root = Path()
-    given = {key: yaml.safe_load(value) for key, _, value in (item.partition("=") for item in config)}
-    print(describe(make_plan(root, {**read_yaml(root / "config.yaml"), **given}), root))
+    print(describe(make_plan(root, read_config(root, config)), root))
 
 
 def _json(text: str) -> Any:

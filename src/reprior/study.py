@@ -289,6 +289,17 @@ def reference(name: str, known: Iterable[str], path: Path, key: str, what: str) 
     return name
 
 
+def read_config(root: Path, given: Iterable[str]) -> dict[str, Any]:
+    """config.yaml with some keys `given` otherwise, as `KEY=VALUE`: Snakemake's `--config`, for commands beside it."""
+    content = dict(read_yaml(root / "config.yaml"))
+    for item in given:
+        key, equals, value = item.partition("=")
+        if not equals:
+            raise UserError(f"--config {item}: expected KEY=VALUE, such as scale=small")
+        content[key] = yaml.safe_load(value)
+    return content
+
+
 def load_study(root: Path, name: str) -> tuple[Study, Path]:
     """A study and its file."""
     known = (path.parent.name for path in (root / "studies").glob("*/study.yaml"))

@@ -1,9 +1,14 @@
+import gc
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
 from reprior.errors import UserError
 from reprior.resolve import make_plan
+from reprior.workplace import Workplace
+
+# A plan is millions of objects that stay: looking through them for garbage took a seventh of planning.
+gc.set_threshold(100_000, 50, 100)
 
 
 configfile: Path(workflow.basedir) / "config.yaml"
@@ -14,6 +19,19 @@ try:
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
+WORKPLACE = Workplace.of(PLAN, Path.cwd())
+if workflow.is_main_process:  # and not a job of one
+    WORKPLACE.mended(only_tell=workflow.output_settings.dryrun)
+    if advice := WORKPLACE.lock_advice():
+        logger.warning(f"reprior: {advice}")
+
+
+onstart:
+    try:
+        occupied = WORKPLACE.occupied()  # until this process ends
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
+
 
 include: "workflow/rules/common.smk"
 include: "workflow/rules/acquire.smk"
@@ -23,10 +41,14 @@ include: "workflow/rules/observe.smk"
 include: "workflow/rules/reconstruct.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/render.smk"
+include: "workflow/rules/crate.smk"
 
 
 rule all:
     default_target: True
     input:
         METRICS,
+        ARTIFACTS,
         REPORT,
+        damaged_results,
+    localrule: True

@@ -128,8 +128,8 @@ def measured(
     """The numbers of one row, measured in this process, in which nothing else has happened."""
     import torch
 
+    from reprior.devices import chosen_device
     from reprior.memory import keep_freed_memory
-    from reprior.stages import chosen_device
 
     if memory is not None:
         limit_memory(memory)
@@ -197,9 +197,9 @@ def reconstruction(work: Work, images: int, device: Any) -> Run:
     import torch
 
     from reprior.generators.base import build_generator
+    from reprior.loading import load, needs
     from reprior.methods.base import Problem, Reconstruction
-    from reprior.plugins import load, plugin
-    from reprior.stages import make_operator
+    from reprior.operators import make_operator
 
     operator = make_operator("bench", "bench", work.operator, (3, work.size, work.size)).to(device, torch.float32)
     truth = torch.rand(images, 3, work.size, work.size, device=device)
@@ -213,14 +213,14 @@ def reconstruction(work: Work, images: int, device: Any) -> Run:
     start = Reconstruction(torch.rand_like(truth), latents, status=("ok",) * images)
     settings = dict(work.method)
     name = settings.pop("name")
-    method, needs = load("method", name), plugin("method", name).needs
+    method = load("method", name)
 
     def run(images: int, steps: int) -> None:
         rows = slice(0, images)
         given = {"problem": problem[rows], "generator": generator, "start": start[rows]}
         changed = [settings | {"steps": steps}] if "steps" in settings else [settings] * steps
         for each in changed:
-            method(*(given[need] for need in needs), **each)
+            method(*(given[need] for need in needs(method)), **each)
 
     return run
 
@@ -246,7 +246,7 @@ def observed(work: Work, images: int) -> int:
     import numpy as np
 
     from reprior.files import save_arrays
-    from reprior.stages import observe
+    from reprior.stages.observe import observe
 
     with tempfile.TemporaryDirectory() as folder:
         path, out = Path(folder, "images.safetensors"), Path(folder, "y.safetensors")
@@ -269,7 +269,7 @@ def device_name(device: str) -> str:
     if device != "cpu":
         import torch
 
-        from reprior.stages import chosen_device
+        from reprior.devices import chosen_device
 
         device = chosen_device(device)
         if device == "cuda":

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import io
+import itertools
+import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import requests
+import urllib3
+
+from reprior import provenance
 
 ROOT = Path(__file__).parents[1]
 
@@ -23,3 +31,76 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"needs the folder of real data {folder} (set REPRIOR_SHARED_DATA)")
     return folder
+
+
+@pytest.fixture
+def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Writes a job's outputs and record, in an empty working folder; each job starts a minute after the last."""
+    monkeypatch.chdir(tmp_path)
+    minutes = itertools.count(20)
+
+    def write(stage: str, outputs: dict[str, str], inputs: tuple[str, ...] = (), **facts: object) -> None:
+        for path, text in outputs.items():
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            Path(path).write_text(text)
+        known = {
+            "stage": stage,
+            "command": f"python -m reprior {stage} --out {next(iter(outputs))}",
+            "settings": {},
+            "inputs": {path: provenance.content(Path(path))["sha256"] for path in inputs},
+            "code": f"{len(stage):064x}",
+            "modules": [f"reprior.stages.{stage}"],
+            "commit": "c0ffee" + 34 * "0",
+            "versions": {"python": "3.11.7", "reprior": "0.1.0"},
+            "device": None,
+            "host": "node1",
+            "seeds": {},
+            "started": f"2026-11-20T17:{next(minutes)}:00+00:00",
+            "seconds": 12.3,
+            "peak_memory_mib": 100.0,
+        }
+        provenance.write_record(map(Path, outputs), known | facts)
+
+    return write
+
+
+SCHEMA_ORG = """
+    CreativeWork Dataset SoftwareSourceCode SoftwareApplication ComputerLanguage HowTo HowToStep CreateAction Person
+    Organization about name description license author datePublished mainEntity hasPart mentions version
+    encodingFormat contentSize sdDatePublished programmingLanguage step workExample url softwareVersion
+    instrument object result startTime endTime actionStatus
+"""
+RO_CRATE_CONTEXT = {term: f"http://schema.org/{term}" for term in SCHEMA_ORG.split()} | {
+    "File": "http://schema.org/MediaObject",
+    "ComputationalWorkflow": "https://bioschemas.org/ComputationalWorkflow",
+    "conformsTo": "http://purl.org/dc/terms/conformsTo",
+}
+"""The words that our crates use, as RO-Crate 1.1 defines them: its own list of all words is on the web alone."""
+
+
+@pytest.fixture(scope="session")
+def objections(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., dict[str, str]]:
+    """What the validator of the RO-Crate community has against a crate: check -> message. It needs no network."""
+    from rocrate_validator import services
+    from rocrate_validator.utils.http import HttpRequester
+
+    cache = tmp_path_factory.mktemp("validator") / "http"
+    request = requests.Request("GET", "https://w3id.org/ro/crate/1.1/context").prepare()
+    body = io.BytesIO(json.dumps({"@context": RO_CRATE_CONTEXT}).encode())
+    kind = {"Content-Type": "application/ld+json"}
+    answer = urllib3.HTTPResponse(body, kind, 200, preload_content=False, request_url=request.url)
+    session = HttpRequester.initialize_cache(cache_path=str(cache), offline=True).session
+    session.cache.save_response(requests.adapters.HTTPAdapter().build_response(request, answer))
+
+    def validate(crate: Path, severity: str = "REQUIRED") -> dict[str, str]:
+        settings = services.ValidationSettings(
+            rocrate_uri=crate.as_posix(),
+            profile_identifier="provenance-run-crate",  # which builds upon ro-crate-1.1 and the others
+            requirement_severity=severity,
+            cache_path=cache,
+            offline=True,
+            skip_availability_check=True,
+        )
+        return {issue.check.identifier: issue.message for issue in services.validate(settings).get_issues()}
+
+    return validate

@@ -24,7 +24,7 @@ LOCKS = [ROOT / "envs/requirements.lock", ROOT / "envs/installer.lock"]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 RUNTIME = [Requirement(line) for line in PROJECT["dependencies"]]
-DIRECT = RUNTIME + [Requirement(line) for extra in ("test", "lint") for line in EXTRAS[extra]]
+DIRECT = RUNTIME + [Requirement(line) for extra in ("test", "lint", "slurm") for line in EXTRAS[extra]]
 
 
 def entries(lock: Path) -> list[str]:

@@ -260,7 +260,7 @@ def test_checkpoints_go_by_the_clock(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_done_removes_the_checkpoint_and_halves_of_it(tmp_path: Path) -> None:
     watch = Watch(checkpoint=tmp_path / ".0-3.checkpoint", every_seconds=0)
     solved(watch=watch)
-    (tmp_path / "..0-3.checkpoint.abc.checkpoint").touch()
+    (tmp_path / "..0-3.checkpoint.abcd_123.checkpoint").touch()
     (tmp_path / "other").touch()
     assert watch.checkpoint is not None and watch.checkpoint.exists()
     watch.done()

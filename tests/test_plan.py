@@ -16,10 +16,10 @@ from reprior.errors import UserError
 from reprior.plan import Plan, render_spec
 from reprior.resolve import make_plan
 
-CONFIG = {"scale": "tiny", "studies": ["mine"]}
+CONFIG = {"scale": "tiny", "studies": ["mine"], "images_per_job": 2}
 STUDY: dict[str, Any] = {
     "title": "A study",
-    "images": {"faces": {"dataset": {"name": "faces-drawn"}, "count": 5, "per_job": 2}},
+    "images": {"faces": {"dataset": {"name": "faces-drawn"}, "count": 5}},
     "generators": {"began": {"name": "began", "size": 64, "channels": 4, "weights": "w.safetensors"}},
     "methods": {
         "csgm": {"name": "csgm", "label": "CSGM"},
@@ -103,6 +103,26 @@ BROKEN = {
         r"config.yaml: images_per_job: .*integer.*'many'",
     ),
     "no images per job": ("config", put("images_per_job", 0), r"images_per_job: .*greater than or equal to 1.*0"),
+    "images per job of an unknown generator": (
+        "config",
+        put("images_per_job", {"begann": 2}),
+        r"config.yaml: images_per_job: there is no generator 'begann'; did you mean 'began'\?",
+    ),
+    "images per job of an unknown device": (
+        "config",
+        put("images_per_job", {"began": {"cuda": 2, "cpuu": 1}}),
+        r"config.yaml: images_per_job.began: there is no device 'cpuu'; did you mean 'cpu'\?",
+    ),
+    "no images per job of a generator": (
+        "config",
+        put("images_per_job", {"began": {"cpu": 0}}),
+        r"images_per_job.began.cpu: .*greater than or equal to 1.*0",
+    ),
+    "images per job by a device that is not chosen": (
+        "config",
+        put("images_per_job", {"began": {"cuda": 2}}),
+        r"images_per_job.began: .*device is 'auto'; set device to cpu, cuda or mps",
+    ),
     "unknown device": ("config", put("device", "gpu"), r"config.yaml: device: .*'auto', 'cpu', 'cuda' or 'mps'.*'gpu'"),
     "unknown scale": (
         "config",
@@ -306,6 +326,53 @@ def test_batches_are_named_by_their_images(project: Callable[..., Plan]) -> None
         "first": 2,
         "count": 2,
     }
+
+
+@pytest.mark.parametrize(
+    ("given", "device", "expected"),
+    [
+        (None, "auto", 20),
+        ("null", "auto", 20),  # as Snakemake hands it on from the command line
+        (3, "auto", 3),
+        ({"began": "3"}, "auto", 3),  # as Snakemake hands on '{began: 3}'
+        ({"began": {"cuda": 4, "cpu": 2}}, "cpu", 2),
+        ({"began": {"cuda": 4}}, "cpu", 20),
+        ({"pggan": 1}, "auto", 20),
+    ],
+)
+def test_images_per_job_are_the_users_or_the_generators(
+    given: Any, device: str, expected: int, project: Callable[..., Plan]
+) -> None:
+    def config(content: Any) -> None:
+        content.update(images_per_job=given, device=device)
+
+    assert project(config=config).studies["mine"].images["faces"].per_job == expected
+
+
+def test_a_set_of_images_is_cut_for_the_largest_of_its_generators(project: Callable[..., Plan]) -> None:
+    def study(content: Any) -> None:
+        content["generators"]["large"] = {"name": "pggan", "weights": "w.safetensors"}
+        content["cases"]["other"] = {**content["cases"]["sr"], "generator": "large"}
+
+    assert project(study=study, config=drop("images_per_job")).studies["mine"].images["faces"].per_job == 10
+    small = put("generators", {"pggan": {"name": "began", "size": 64, "weights": "w.safetensors"}})
+    plan = project(study=study, scale=small, config=drop("images_per_job"))
+    assert plan.studies["mine"].images["faces"].per_job == 20
+
+
+def test_the_machine_at_hand_changes_no_batch(project: Callable[..., Plan]) -> None:
+    def batches(device: str) -> tuple[str, ...]:
+        def config(content: Any) -> None:
+            content.update(images_per_job=None, device=device)
+
+        return project(config=config).studies["mine"].images["faces"].batches
+
+    assert len({batches(device) for device in ("auto", "cpu", "cuda", "mps")}) == 1
+
+
+def test_methods_that_take_steps_iterate(project: Callable[..., Plan]) -> None:
+    cells = project(study=put("cases/sr/methods/up", None)).studies["mine"].cases["sr"].cells
+    assert {name: cell.iterates for name, cell in cells.items()} == {"csgm": True, "csgm-bp": False, "up": False}
 
 
 def test_more_images_keep_the_names_of_whole_batches(project: Callable[..., Plan]) -> None:

@@ -6,14 +6,14 @@ import inspect
 
 import pytest
 
-from reprior import plugins
+from reprior import loading, plugins
 
 EVERY = [(kind, name) for kind in plugins.kinds() for name in plugins.names(kind)]
 
 
 @pytest.mark.parametrize(("kind", "name"), EVERY)
 def test_settings_read_from_source_are_those_of_the_imported_entry(kind: plugins.Kind, name: str) -> None:
-    entry = plugins.load(kind, name)
+    entry = loading.load(kind, name)
     parameters = inspect.signature(entry).parameters.values()
     keyword_only = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
     found = plugins.plugin(kind, name)

@@ -11,8 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from reprior import stages
 from reprior.files import save_arrays, write_json
+from reprior.stages.evaluate import evaluate
+from reprior.stages.observe import observe
+from reprior.stages.prepare import prepare
+from reprior.stages.reconstruct import reconstruct
 
 PSNR = ({"name": "psnr"},)
 
@@ -40,7 +43,7 @@ def write_estimate(path: Path, pictures: Sequence[Path]) -> Path:
 def evaluated(estimate: Path, images: Path, metrics: Sequence[dict[str, Any]], raw: Path) -> dict[str, list[float]]:
     """What the evaluate stage writes: {metric: one value an image}."""
     out = estimate.with_suffix(".csv")
-    stages.evaluate(estimate, images, metrics, raw, out)
+    evaluate(estimate, images, metrics, raw, out)
     values: dict[str, list[float]] = {}
     with out.open(newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
@@ -52,8 +55,8 @@ def bicubic(images: Path, scale: int, folder: Path) -> list[float]:
     """PSNRs of the baseline through observe, reconstruct and evaluate, without noise."""
     case = {"study": "published", "case": "sr", "operator": {"name": "bicubic", "scale": scale}, "noise": 0.0}
     observation, out = folder / f"x{scale}" / "y.safetensors", folder / f"x{scale}" / "bicubic.safetensors"
-    stages.observe(images, case, observation)
-    stages.reconstruct(observation, {"name": "bicubic"}, out, label="bicubic", device="cpu")
+    observe(images, case, observation)
+    reconstruct(observation, {"name": "bicubic"}, out, label="bicubic", device="cpu")
     return evaluated(out, images, PSNR, folder)["psnr"]
 
 
@@ -78,7 +81,7 @@ def test_bicubic_baseline_of_three_celeba_faces(shared_data: Path, tmp_path: Pat
     faces = {"name": "celeba-csgm64", "crop": "began-box", "size": 64, "resize": "lanczos"}
     selection = {"dataset": faces, "ids": ["182638", "182639", "182640"], "shift": 0}
     images = tmp_path / "images.safetensors"
-    stages.prepare(selection, shared_data, images)
+    prepare(selection, shared_data, images)
     assert np.mean(bicubic(images, 4, tmp_path)) == pytest.approx(23.75, abs=0.05)
 
 

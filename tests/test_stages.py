@@ -11,10 +11,13 @@ import numpy as np
 import pytest
 import torch
 
-from reprior import stages
 from reprior.cli import main
 from reprior.errors import UserError
 from reprior.files import load_arrays, load_tensors
+from reprior.stages.aggregate import aggregate
+from reprior.stages.convert import convert
+from reprior.stages.observe import observe
+from reprior.stages.prepare import prepare
 
 SELECTION = {"dataset": {"name": "faces-drawn"}, "first": 3, "count": 2, "shift": 0}
 CASE = {"study": "s", "case": "c", "operator": {"name": "bicubic", "scale": 4}, "noise": 0.1}
@@ -23,7 +26,7 @@ CASE = {"study": "s", "case": "c", "operator": {"name": "bicubic", "scale": 4}, 
 @pytest.fixture
 def images(tmp_path: Path) -> Path:
     path = tmp_path / "images.safetensors"
-    stages.prepare(SELECTION, tmp_path, path)
+    prepare(SELECTION, tmp_path, path)
     return path
 
 
@@ -37,7 +40,7 @@ def test_prepared_images_are_those_of_the_data_set(images: Path) -> None:
 
 @pytest.mark.parametrize("rows", [5, -5])
 def test_shifted_images_move_and_repeat_their_edge(tmp_path: Path, images: Path, rows: int) -> None:
-    stages.prepare({**SELECTION, "shift": rows}, tmp_path, tmp_path / "shifted.safetensors")
+    prepare({**SELECTION, "shift": rows}, tmp_path, tmp_path / "shifted.safetensors")
     moved, original = (load_arrays(path)[0]["images"] for path in (tmp_path / "shifted.safetensors", images))
     kept, edge = (np.s_[5:], np.s_[:5]) if rows > 0 else (np.s_[:-5], np.s_[-5:])
     source, repeated = (np.s_[:-5], original[:, :, :1]) if rows > 0 else (np.s_[5:], original[:, :, -1:])
@@ -46,23 +49,23 @@ def test_shifted_images_move_and_repeat_their_edge(tmp_path: Path, images: Path,
 
 
 def test_noise_has_the_stated_level_on_the_unit_scale(tmp_path: Path, images: Path) -> None:
-    stages.observe(images, {**CASE, "operator": {"name": "identity"}}, tmp_path / "y.safetensors")
+    observe(images, {**CASE, "operator": {"name": "identity"}}, tmp_path / "y.safetensors")
     noise = load_tensors(tmp_path / "y.safetensors")[0]["y"] - load_tensors(images)[0]["images"]
     assert noise.std().item() == pytest.approx(0.1, rel=0.02)
     assert noise.mean().item() == pytest.approx(0, abs=0.003)
 
 
 def test_an_image_is_observed_alike_alone_and_in_a_batch(tmp_path: Path, images: Path) -> None:
-    stages.prepare({**SELECTION, "first": 4, "count": 1}, tmp_path, tmp_path / "one.safetensors")
+    prepare({**SELECTION, "first": 4, "count": 1}, tmp_path, tmp_path / "one.safetensors")
     for case in (CASE, {**CASE, "operator": {"name": "gaussian", "ratio": 0.01}}):
-        stages.observe(images, case, tmp_path / "both.y")
-        stages.observe(tmp_path / "one.safetensors", case, tmp_path / "one.y")
+        observe(images, case, tmp_path / "both.y")
+        observe(tmp_path / "one.safetensors", case, tmp_path / "one.y")
         both, one = (load_tensors(tmp_path / name)[0]["y"] for name in ("both.y", "one.y"))
         torch.testing.assert_close(both[1:], one, rtol=0, atol=5e-5)  # of numbers up to about 20
 
 
 def test_a_job_says_how_it_came_about(tmp_path: Path, images: Path) -> None:
-    stages.observe(images, CASE, tmp_path / "y.safetensors")
+    observe(images, CASE, tmp_path / "y.safetensors")
     out = tmp_path / "up" / "0000-0001.safetensors"
     main(
         [
@@ -105,7 +108,7 @@ def test_a_job_says_how_it_came_about(tmp_path: Path, images: Path) -> None:
 def test_tables_are_joined_under_one_heading(tmp_path: Path) -> None:
     for name, row in (("a", "1,2"), ("b", "3,4")):
         (tmp_path / name).write_text(f"x,y\n{row}\n")
-    stages.aggregate([tmp_path / "a", tmp_path / "b"], tmp_path / "all")
+    aggregate([tmp_path / "a", tmp_path / "b"], tmp_path / "all")
     assert (tmp_path / "all").read_text() == "x,y\n1,2\n3,4\n"
 
 
@@ -127,7 +130,7 @@ def test_a_download_belongs_in_the_folder_of_downloads(tmp_path: Path) -> None:
 
 def test_prepared_images_tell_what_was_done_to_them(tmp_path: Path) -> None:
     chosen = {**SELECTION, "seed": 1, "shift": 5}
-    stages.prepare(chosen, tmp_path, tmp_path / "images.safetensors")
+    prepare(chosen, tmp_path, tmp_path / "images.safetensors")
     _, meta = load_arrays(tmp_path / "images.safetensors")
     assert meta["steps"][-1] == "move 5 rows down"
     assert meta["ids"] != ["000003", "000004"]
@@ -137,14 +140,14 @@ def test_a_checkpoint_that_does_not_fit_is_named_and_not_converted(tmp_path: Pat
     torch.save({"weight": torch.zeros(3)}, tmp_path / "strange.pth")
     spec = {"name": "began", "size": 64, "channels": 64, "output": "tanh"}
     with pytest.raises(UserError, match=r"strange\.pth: ") as caught:
-        stages.convert(tmp_path / "strange.pth", spec, "sunshineatnoon", tmp_path / "out.safetensors")
+        convert(tmp_path / "strange.pth", spec, "sunshineatnoon", tmp_path / "out.safetensors")
     assert str(caught.value).count("strange.pth") == 1
     assert not (tmp_path / "out.safetensors").exists()
 
 
 def test_a_data_set_asked_for_too_many_images_says_so(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="999999"):
-        stages.prepare({**SELECTION, "first": 999_999}, tmp_path, tmp_path / "x")
+        prepare({**SELECTION, "first": 999_999}, tmp_path, tmp_path / "x")
 
 
 def test_a_plan_may_be_cut_short_by_its_reader(root: Path) -> None:

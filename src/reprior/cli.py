@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from reprior import __version__, stages
+from reprior import __version__, jobs, machine, stage_jobs
 from reprior.errors import UserError
 from reprior.memory import keep_freed_memory
+
+if TYPE_CHECKING:
+    from reprior.plan import Plan
+
+Work = Callable[..., str | None]
+"""A stage called with the facts of its job and its arguments; it may say on which device it ran."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -43,7 +50,11 @@ def _parser() -> argparse.ArgumentParser:
     _train(stage)
     _convert(stage)
     _acquire(stage)
+    _crate(stage)
     _plan(stage)
+    _trace(stage)
+    _verify(stage)
+    _doctor(stage)
     return parser
 
 
@@ -53,34 +64,54 @@ def _add(stage: Any, name: str, run: Callable[..., None], text: str) -> argparse
     return parser
 
 
+def _add_stage(stage: Any, name: str, text: str, work: Work | None = None) -> argparse.ArgumentParser:
+    """A subcommand that makes files: it is run as a job, alone on its outputs and recorded."""
+    describe: Callable[..., jobs.Job] = getattr(stage_jobs, name)
+
+    def run(code: str | None, **arguments: Any) -> None:
+        jobs.run(describe(**arguments), lambda facts: (work or _plain(name))(facts, **arguments), code)
+
+    parser = _add(stage, name, run, text)
+    parser.add_argument("--code", help="the code's fingerprint when the job was planned: stop if it has changed")
+    return parser
+
+
+def _plain(name: str) -> Work:
+    """The stage of that name, which has no use for the facts of its job. Imported when it is run."""
+
+    def work(facts: jobs.Facts, **arguments: Any) -> None:
+        getattr(importlib.import_module(f"reprior.stages.{name}"), name)(**arguments)
+
+    return work
+
+
 def _prepare(stage: Any) -> None:
-    parser = _add(stage, "prepare", stages.prepare, "make one batch of images")
+    parser = _add_stage(stage, "prepare", "make one batch of images")
     parser.add_argument("selection", type=_json, help="JSON: dataset, shift, count and first, or ids")
     _raw(parser)
     parser.add_argument("--out", type=Path, required=True)
 
 
 def _observe(stage: Any) -> None:
-    parser = _add(stage, "observe", stages.observe, "measure one batch of images: y = A x + e")
+    parser = _add_stage(stage, "observe", "measure one batch of images: y = A x + e")
     parser.add_argument("images", type=Path)
     parser.add_argument("--case", type=_json, required=True, help="JSON: study, case, operator, noise")
     parser.add_argument("--out", type=Path, required=True)
 
 
 def _reconstruct(stage: Any) -> None:
-    parser = _add(stage, "reconstruct", stages.reconstruct, "run one method on one batch of observations")
+    parser = _add_stage(stage, "reconstruct", "run one method on one batch of observations", _run_reconstruct)
     parser.add_argument("observation", type=Path)
     parser.add_argument("--label", required=True, help="the method's name in its study")
     parser.add_argument("--method", type=_json, required=True, help="JSON: name of the method and its settings")
     parser.add_argument("--generator", type=_json, help="JSON: name, settings and weights of the generator")
     parser.add_argument("--start", type=Path, help="result of the method to begin from")
-    _device(parser)
-    parser.add_argument("--checkpoint-seconds", type=float, default=60)
+    _long(parser)
     parser.add_argument("--out", type=Path, required=True)
 
 
 def _evaluate(stage: Any) -> None:
-    parser = _add(stage, "evaluate", stages.evaluate, "compare one batch of reconstructions with the truth")
+    parser = _add_stage(stage, "evaluate", "compare one batch of reconstructions with the truth")
     parser.add_argument("estimate", type=Path)
     parser.add_argument("--images", type=Path, required=True)
     parser.add_argument("--metrics", type=_json, required=True, help="JSON: list of metrics with their settings")
@@ -89,37 +120,37 @@ def _evaluate(stage: Any) -> None:
 
 
 def _aggregate(stage: Any) -> None:
-    parser = _add(stage, "aggregate", stages.aggregate, "join tables of numbers")
+    parser = _add_stage(stage, "aggregate", "join tables of numbers")
     parser.add_argument("parts", type=Path, nargs="+")
     parser.add_argument("--out", type=Path, required=True)
 
 
 def _render(stage: Any) -> None:
-    parser = _add(stage, "render", _run_render, "make one table or figure")
+    parser = _add_stage(stage, "render", "make one table or figure", _run_render)
     parser.add_argument("spec", type=_json, help="JSON: the artifact, its cases and methods")
     parser.add_argument("--reported", type=Path, required=True, help="csv of the paper's numbers")
     parser.add_argument("--out", type=Path, required=True, help="path without suffix")
 
 
 def _report(stage: Any) -> None:
-    parser = _add(stage, "report", _run_report, "make the report from the artifacts")
+    parser = _add_stage(stage, "report", "make the report from the artifacts", _run_report)
     parser.add_argument("sidecars", type=Path, nargs="+", help="the .json beside each artifact")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--command", required=True, help="the command that remakes everything")
 
 
 def _train(stage: Any) -> None:
-    parser = _add(stage, "train", _run_train, "train a generator on a data set, continuing where it stopped")
+    parser = _add_stage(stage, "train", "train a generator on a data set, continuing where it stopped", _run_train)
     parser.add_argument("weights", type=Path)
     parser.add_argument("--generator", type=_json, required=True)
     parser.add_argument("--dataset", type=_json, required=True)
     parser.add_argument("--recipe", type=_json, required=True)
     _raw(parser)
-    _device(parser)
+    _long(parser)
 
 
 def _convert(stage: Any) -> None:
-    parser = _add(stage, "convert", stages.convert, "turn a published checkpoint into weights of a generator")
+    parser = _add_stage(stage, "convert", "turn a published checkpoint into weights of a generator")
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("--generator", type=_json, required=True, help="JSON: name and settings of the generator")
     parser.add_argument("--layout", required=True, help="under which names the checkpoint holds the weights")
@@ -127,7 +158,7 @@ def _convert(stage: Any) -> None:
 
 
 def _acquire(stage: Any) -> None:
-    parser = _add(stage, "acquire", _run_acquire, "fetch one download, or say what to place where")
+    parser = _add_stage(stage, "acquire", "fetch one download, or say what to place where", _run_acquire)
     parser.add_argument("path", type=Path, help="where it belongs: data/raw/<source>")
     _raw(parser)
     parser.add_argument("--mirrors", type=_json, default=[], help="JSON: list of folders to look in first")
@@ -136,38 +167,84 @@ def _acquire(stage: Any) -> None:
 
 def _plan(stage: Any) -> None:
     parser = _add(stage, "plan", _run_plan, "say what a run would take: jobs, images, time, downloads, disk")
+    _config(parser)
+
+
+def _verify(stage: Any) -> None:
+    parser = _add(stage, "verify", _run_verify, "hash every result, and set aside those that are damaged")
+    _config(parser)
+
+
+def _doctor(stage: Any) -> None:
+    parser = _add(stage, "doctor", _run_doctor, "say whether this machine can run what is configured, and what to mend")
+    _config(parser)
+
+
+def _config(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", nargs="+", default=[], metavar="KEY=VALUE", help="as Snakemake's option")
+
+
+def _crate(stage: Any) -> None:
+    parser = _add_stage(stage, "crate", "describe a finished run as an RO-Crate", _run_crate)
+    parser.add_argument("results", type=Path, nargs="+", help="what the run ended in: all behind it goes in")
+    parser.add_argument("--workflow", type=Path, nargs="+", required=True, help="what was run, the Snakefile first")
+    parser.add_argument("--root", type=Path, default=Path(), help="folder that the workflow's files are below")
+    parser.add_argument("--records", type=Path, nargs="+", required=True, help="folders with records of jobs")
+    _raw(parser)
+    parser.add_argument("--command", required=True, help="the command that remakes everything")
+    parser.add_argument("--out", type=Path, required=True, help="ro-crate-metadata.json in the folder of the results")
+
+
+def _trace(stage: Any) -> None:
+    parser = _add(stage, "trace", _run_trace, "say how a cell, table, figure or file came about, and check it")
+    parser.add_argument("target", help="study/case/method, study/artifact or a file")
+    parser.add_argument("--all", action="store_true", dest="every", help="show each of many alike, such as batches")
+    _config(parser)
 
 
 def _raw(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--raw", type=Path, default=Path("data/raw"), help="folder of downloads")
 
 
-def _device(parser: argparse.ArgumentParser) -> None:
+def _long(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", choices=["auto", "cpu", "cuda", "mps"], default="auto")
+    parser.add_argument("--jobs-per-gpu", type=int, default=1, help="how many jobs may share a GPU")
+    parser.add_argument("--checkpoint-seconds", type=float, default=60)
 
 
-def _run_render(**arguments: Any) -> None:
+def _run_reconstruct(facts: jobs.Facts, device: str, jobs_per_gpu: int, **arguments: Any) -> str:
+    from reprior.devices import taken
+
+    with taken(device, jobs_per_gpu) as where:
+        from reprior.stages.reconstruct import reconstruct
+
+        reconstruct(**arguments, device=where, identity=jobs.identity(facts))
+        return machine.device_name(where)
+
+
+def _run_render(facts: jobs.Facts, **arguments: Any) -> None:
     from reprior.render.artifact import render
 
     render(**arguments)
 
 
-def _run_report(**arguments: Any) -> None:
+def _run_report(facts: jobs.Facts, **arguments: Any) -> None:
     from reprior.render.report import build
 
     build(**arguments)
 
 
-def _run_train(weights: Path, device: str, **arguments: Any) -> None:
-    from reprior.training.generator import train_generator
+def _run_train(facts: jobs.Facts, device: str, jobs_per_gpu: int, **arguments: Any) -> str:
+    from reprior.devices import taken
 
-    work = weights.with_name(f".{weights.stem}")
-    checkpoint, log = work.with_suffix(".checkpoint"), work.with_suffix(".jsonl")
-    train_generator(weights, checkpoint=checkpoint, log=log, device=stages.chosen_device(device), **arguments)
+    with taken(device, jobs_per_gpu) as where:
+        from reprior.stages.train import train
+
+        train(**arguments, device=where, code=facts["code"])
+        return machine.device_name(where)
 
 
-def _run_acquire(path: Path, raw: Path, mirrors: list[str], offline: bool) -> None:
+def _run_acquire(facts: jobs.Facts, path: Path, raw: Path, mirrors: list[str], offline: bool) -> None:
     from reprior.acquire.fetch import acquire
 
     if not path.is_relative_to(raw):
@@ -175,13 +252,47 @@ def _run_acquire(path: Path, raw: Path, mirrors: list[str], offline: bool) -> No
     acquire(path.relative_to(raw).as_posix(), raw, mirrors=[Path(mirror) for mirror in mirrors], offline=offline)
 
 
+def _run_crate(facts: jobs.Facts, **arguments: Any) -> None:
+    from reprior.provenance.crate import write_crate
+
+    write_crate(**arguments)
+
+
+def _run_trace(target: str, every: bool, config: list[str]) -> None:
+    from reprior.provenance.trace import trace
+
+    print(trace(target, _planned(config), Path(), every))
+
+
 def _run_plan(config: list[str]) -> None:
     from reprior.estimate import describe
+
+    print(describe(_planned(config), Path()))
+
+
+def _run_verify(config: list[str]) -> None:
+    from reprior.workplace import Workplace
+
+    if found := Workplace.of(_planned(config), Path()).verified():
+        raise UserError("\n".join(found))
+    print("every file is as its job left it")
+
+
+def _run_doctor(config: list[str]) -> None:
+    from reprior.doctor import FIX, described, examine
+
+    findings = examine(_planned(config), Path())
+    print(described(findings), flush=True)
+    if any(finding.mark == FIX for finding in findings):
+        sys.exit(1)
+
+
+def _planned(config: list[str]) -> Plan:
     from reprior.resolve import make_plan
     from reprior.study import read_config
 
     root = Path()
-    print(describe(make_plan(root, read_config(root, config)), root))
+    return make_plan(root, read_config(root, config))
 
 
 def _json(text: str) -> Any:

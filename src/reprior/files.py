@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import glob
 import json
 import os
 import tempfile
@@ -10,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reprior.errors import UserError
+from reprior.errors import DiskFullError, UserError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,18 +23,36 @@ if TYPE_CHECKING:
 def written_atomically(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path in the folder of `path`; rename it to `path` only when the block succeeds."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = None
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+        os.close(handle)
+        temporary = Path(name)
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
+    except Exception as error:
+        if _tells_of_full_disk(error):
+            raise DiskFullError(f"{path}: no space left on its disk; make room, then start again") from error
+        raise
     finally:
-        temporary.unlink(missing_ok=True)
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def remove_halves(path: Path) -> None:
+    """Remove what killed processes left of `written_atomically`."""
+    for half in path.parent.glob(glob.escape(f".{path.name}.") + 8 * "?" + glob.escape(path.suffix)):
+        half.unlink(missing_ok=True)
+
+
+def _tells_of_full_disk(error: Exception) -> bool:
+    """Safetensors' error has no number of its own, but its text has."""
+    numbers = (errno.ENOSPC, errno.EDQUOT)
+    return getattr(error, "errno", None) in numbers or any(f"(os error {number})" in str(error) for number in numbers)
 
 
 def _umask() -> int:
@@ -88,6 +108,11 @@ def load_arrays(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]
     from safetensors.numpy import load_file
 
     return _read(path, load_file)
+
+
+def read_meta(path: str | Path) -> dict[str, Any]:
+    """The `meta` of a safetensors file, without its tensors."""
+    return _read(path, lambda _: {})[1]
 
 
 def _packed(meta: Mapping[str, Any] | None) -> dict[str, str]:

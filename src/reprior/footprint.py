@@ -57,7 +57,7 @@ def jobs(plan: Plan) -> Counter[str]:
     found.update("train" if weights.training else "convert" for weights in made_weights(plan))
     found["prepare"] = sum(len(images.batches) for images in image_sets(plan))
     for task in tasks(plan):
-        found[task.work.stage] += len(task.batches)
+        found[task.rule] += len(task.batches)
     for study in plan.studies.values():
         found.update(f"render_{artifact.kind.replace('-', '_')}" for artifact in study.artifacts.values())
     return +found + Counter({"aggregate_study": len(plan.studies), "aggregate": 1, "report": 1, "all": 1})

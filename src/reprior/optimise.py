@@ -12,7 +12,7 @@ from torch.optim.adam import adam  # the class `Adam` would import all of torch'
 
 from reprior.watch import Watch
 
-__all__ = ["Keep", "Objective", "Optimum", "Variables", "Watch", "minimise"]
+__all__ = ["Keep", "Objective", "Optimum", "Variables", "minimise"]
 
 Variables = dict[str, Tensor]
 """What is optimised: each tensor has the N problems along its first axis."""

@@ -57,6 +57,11 @@ class Cell:
     """The method whose result this one begins from."""
     generator: str | None
 
+    @property
+    def iterates(self) -> bool:
+        """Whether the method takes steps: the rule `reconstruct` runs it, and `reconstruct_direct` the others."""
+        return "steps" in self.spec
+
 
 @dataclass(frozen=True)
 class CasePlan:
@@ -114,6 +119,8 @@ class Plan:
     """What every artifact says of the scale and of what was cut."""
     metric_gaps: Mapping[str, str] = field(default_factory=dict)
     """Metrics that are not computed, with the reason."""
+    root: Path = Path()
+    """The folder of Snakefile, studies and scales."""
 
     @property
     def raw(self) -> Path:

@@ -8,7 +8,6 @@ its settings are the entry's keyword-only arguments; its positional arguments sa
 from __future__ import annotations
 
 import ast
-import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -18,16 +17,8 @@ from typing import Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, create_model
 
 from reprior import types
+from reprior.loading import PACKAGES, Kind, same_name
 
-Kind = Literal["dataset", "operator", "generator", "method", "metric", "artifact"]
-PACKAGES: Mapping[str, str] = {
-    "dataset": "datasets",
-    "operator": "operators",
-    "generator": "generators",
-    "method": "methods",
-    "metric": "metrics",
-    "artifact": "render.artifacts",
-}
 _ROOT = Path(__file__).parent
 _ANNOTATIONS = {"Literal": Literal, **{name: value for name, value in vars(types).items() if name[0].isupper()}}
 
@@ -77,14 +68,6 @@ def sources(kind: Kind, spec: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(named)
 
 
-def load(kind: Kind, name: str) -> Any:
-    """Import a plug-in and return its function or class."""
-    stem = name.replace("-", "_")
-    module = importlib.import_module(f"reprior.{PACKAGES[kind]}.{stem}")
-    entry = next(attribute for attribute in vars(module) if _same_name(attribute, stem))
-    return getattr(module, entry)
-
-
 def kinds() -> tuple[Kind, ...]:
     """Every kind of plug-in."""
     return get_args(Kind)
@@ -99,13 +82,9 @@ def _parsed(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
 
 
-def _same_name(name: str, stem: str) -> bool:
-    return name.lower().replace("_", "") == stem.replace("_", "") and not name.startswith("_")
-
-
 def _entry(module: ast.Module, stem: str) -> ast.FunctionDef | ast.ClassDef | None:
     for node in module.body:
-        if isinstance(node, ast.FunctionDef | ast.ClassDef) and _same_name(node.name, stem):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and same_name(node.name, stem):
             return node
     return None
 

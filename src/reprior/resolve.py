@@ -29,11 +29,14 @@ from reprior.study import (
 from reprior.weights import Weights, known_weights, matching
 
 RESERVED = {OBSERVATION, "original"}
+IMAGES_PER_JOB = 20
+"""Images in one job where neither the user nor the generator's module says how many."""
 
 
 def make_plan(root: Path, config: Mapping[str, Any]) -> Plan:
     """Read and check the study and scale files that `config` names; UserError if anything is wrong."""
     checked = parse(Config, config, root / "config.yaml")
+    _check_images_per_job(checked, root / "config.yaml")
     scale, scale_path = load_scale(root, checked.scale)
     if checked.whole:
         scale = _whole(scale)
@@ -41,7 +44,29 @@ def make_plan(root: Path, config: Mapping[str, Any]) -> Plan:
     weights = known_weights(root)
     resolvers = (_Resolver(root, checked, scale, scale_path, weights, name) for name in checked.studies)
     studies = {resolver.name: resolver.study_plan() for resolver in resolvers}
-    return Plan(checked, scale, studies, weights, _note(scale), _metric_gaps(scale, studies))
+    return Plan(checked, scale, studies, weights, _note(scale), _metric_gaps(scale, studies), root)
+
+
+def _check_images_per_job(config: Config, path: Path) -> None:
+    for generator, numbers in config.images_per_job.items():
+        key = f"images_per_job.{generator}"
+        if generator:
+            reference(generator, plugins.names("generator"), path, "images_per_job", "generator")
+        devices = list(filter(None, numbers))
+        for device in devices:
+            reference(device, ("cpu", "cuda", "mps"), path, key, "device")
+        if devices and config.device == "auto":
+            raise UserError(
+                f"{path}: {key}: a number for each device needs to know which, and device is 'auto'; set device to"
+                " cpu, cuda or mps, so that a plan has the same batches wherever it is made"
+            )
+
+
+def _images_per_job(config: Config, generator: str | None) -> int:
+    """Images in one job of a generator's cases; the device at hand does not count, as it would rename batches."""
+    constants = plugins.plugin("generator", generator).constants if generator else {}
+    numbers = config.images_per_job.get(generator or "", config.images_per_job.get("", {}))
+    return numbers.get(config.device, numbers.get("", constants.get("IMAGES_PER_JOB", IMAGES_PER_JOB)))
 
 
 def _whole(scale: Scale) -> Scale:
@@ -103,13 +128,14 @@ class _Resolver:
         for pattern in self.gaps:
             if not fnmatch.filter(study.cases, pattern):
                 reference(pattern, study.cases, self.scale_path, f"gaps.{self.name}", "case")
-        images = {name: self._images(name, spec) for name, spec in study.images.items()}
+        generators = {name: self._generator(name, spec) for name, spec in study.generators.items()}
+        images = {name: self._images(name, spec, generators) for name, spec in study.images.items()}
         return StudyPlan(
             name=self.name,
             title=study.title,
             folder=self.folder,
             reported=self.reported,
-            generators={name: self._generator(name, spec) for name, spec in study.generators.items()},
+            generators=generators,
             labels={name: str(entry.get("label", name)) for name, entry in study.methods.items()},
             metrics=tuple(self._metric(index, spec) for index, spec in enumerate(study.metrics)),
             images=images,
@@ -117,19 +143,21 @@ class _Resolver:
             artifacts={name: self._artifact(name, spec) for name, spec in study.artifacts.items()},
         )
 
-    def _images(self, name: str, spec: ImageSet) -> ImagePlan:
+    def _images(self, name: str, spec: ImageSet, generators: Mapping[str, Spec]) -> ImagePlan:
         dataset = checked_spec("dataset", spec.dataset, self.path, f"images.{name}.dataset")
         spec = spec.model_copy(update={"dataset": dataset})
         substitute = self.scale.datasets.get(dataset["name"])
         if substitute is not None:
             spec = self._substituted(spec, substitute, f"datasets.{dataset['name']}.dataset")
+        cases = [case for case in self.study.cases.values() if case.images == name]
+        used = [generators[case.generator]["name"] if case.generator else None for case in cases]
         return ImagePlan(
             study=self.name,
             name=name,
             spec=spec,
             folder=Path(self.config.data) / "images" / self.config.scale / self.name / name,
             sources=plugins.sources("dataset", spec.dataset),
-            per_job=self.config.images_per_job or spec.per_job,
+            per_job=min((_images_per_job(self.config, generator) for generator in used), default=IMAGES_PER_JOB),
         )
 
     def _substituted(self, spec: ImageSet, substitute: Substitute, key: str) -> ImageSet:

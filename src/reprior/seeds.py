@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import torch
+
+Draws = Counter[tuple[str, str, str]]
+"""How many seeds were made, by study, case and role."""
+_draws: ContextVar[Draws | None] = ContextVar("draws", default=None)
 
 SHARED = "*"
 """Stands for the image id where all images of a case share one draw, such as the operator."""
@@ -14,6 +22,8 @@ SHARED = "*"
 
 def seed_for(study: str, case: str, image: str, role: str, restart: int = 0) -> int:
     """A 63-bit seed for one draw: the same in every process, batch, order and version of Python."""
+    if (draws := _draws.get()) is not None:
+        draws[study, case, role] += 1
     key = "\x1f".join((study, case, image, role, str(restart)))
     return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") >> 1
 
@@ -23,3 +33,14 @@ def rng_for(study: str, case: str, image: str, role: str, restart: int = 0) -> t
     import torch
 
     return torch.Generator().manual_seed(seed_for(study, case, image, role, restart))
+
+
+@contextmanager
+def counted_draws() -> Iterator[Draws]:
+    """Counts the seeds that are made within the block: with the images' ids they say which draws a result hangs on."""
+    draws: Draws = Counter()
+    token = _draws.set(draws)
+    try:
+        yield draws
+    finally:
+        _draws.reset(token)

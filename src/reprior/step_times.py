@@ -61,6 +61,8 @@ class Task:
     work: Work
     batches: tuple[int, ...]
     """Images in each job."""
+    rule: str
+    """The workflow's, of these jobs."""
     steps: int = 1
 
     @property
@@ -115,12 +117,13 @@ def tasks(plan: Plan) -> Iterator[Task]:
         for case in study.cases.values():
             if case.gap is not None:
                 continue
-            yield _task(case, Work("observe", image_size(plan, case), case.operator))
+            yield _task(case, Work("observe", image_size(plan, case), case.operator), "observe")
             for cell in case.cells.values():
                 generator = study.generators[cell.generator] if cell.generator else None
                 work = Work("reconstruct", image_size(plan, case), case.operator, cell.spec, generator)
-                yield _task(case, work, cell.spec.get("steps", 1))
-                yield _task(case, Work("evaluate", image_size(plan, case), metrics=metrics))
+                rule = "reconstruct" if cell.iterates else "reconstruct_direct"
+                yield _task(case, work, rule, cell.spec.get("steps", 1))
+                yield _task(case, Work("evaluate", image_size(plan, case), metrics=metrics), "evaluate")
 
 
 def image_size(plan: Plan, case: CasePlan) -> int:
@@ -158,9 +161,9 @@ def by_device(rows: Iterable[Row]) -> dict[str, dict[Key, Row]]:
     return known
 
 
-def _task(case: CasePlan, work: Work, steps: int = 1) -> Task:
+def _task(case: CasePlan, work: Work, rule: str, steps: int = 1) -> Task:
     ranges = map(batch_range, case.images.batches)
-    return Task(case.study, case.name, work, tuple(last - first + 1 for first, last in ranges), steps)
+    return Task(case.study, case.name, work, tuple(last - first + 1 for first, last in ranges), rule, steps)
 
 
 def _sizes(spec: Mapping) -> str:

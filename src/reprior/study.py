@@ -46,6 +46,16 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
+def _by_generator_and_device(value: Any, keys: int = 2) -> Any:
+    """`4` and `{began: 4}` as `{began: {cuda: 4}}`, with "" for any; in a mapping Snakemake hands on 4 as a text."""
+    if keys == 0:
+        return int(value) if isinstance(value, str) and value.isdecimal() else value
+    if keys == 2 and value in (None, "null"):
+        return {}
+    entries = value if isinstance(value, Mapping) else {"": value}
+    return {str(key): _by_generator_and_device(entry, keys - 1) for key, entry in entries.items()}
+
+
 class Config(Strict):
     """config.yaml: the user's knobs."""
 
@@ -59,8 +69,10 @@ class Config(Strict):
     """Whether jobs must not use the network."""
     whole: Flag = False
     """Whether every image that a scale's data set has is taken, and the study's own number of steps."""
-    images_per_job: Count | None = None
+    images_per_job: Annotated[dict[str, dict[str, Count]], BeforeValidator(_by_generator_and_device)] = {}
+    """Images in one job, by generator and device; "" stands for any."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    jobs_per_gpu: Count = 1
     checkpoint_seconds: Count = 60
 
 
@@ -75,7 +87,6 @@ class ImageSet(Strict):
     ids: list[str] | None = Field(default=None, min_length=1)
     shift: int = 0
     """Rows by which each image is moved down, edge rows repeated: the misaligned images of IAGAN's Fig. 9."""
-    per_job: Count = 20
 
     @model_validator(mode="after")
     def _count_or_ids(self) -> ImageSet:

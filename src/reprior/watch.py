@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import signal
 import sys
 import time
@@ -15,8 +14,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from tqdm import tqdm
 
-from reprior.errors import UserError
-from reprior.files import load_tensors, save_tensors
+from reprior.errors import DiskFullError, UserError
+from reprior.files import load_tensors, remove_halves, save_tensors
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -140,7 +139,10 @@ class Watch:
         parts = self._parts()
         tensors = {f"{part}.{key}": value for part, (_, state) in parts.items() for key, value in state.items()}
         index = {part: (step, list(state)) for part, (step, state) in parts.items()}
-        save_tensors(self.checkpoint, tensors, {"fingerprint": self.fingerprint, "parts": index})
+        try:
+            save_tensors(self.checkpoint, tensors, {"fingerprint": self.fingerprint, "parts": index})
+        except DiskFullError as error:  # the work itself may still be finished
+            self._say(f"going on without a new checkpoint: {error}")
 
     def _say(self, text: str) -> None:
         print(f"{self.label or 'reprior'}: {text}", file=sys.stderr, flush=True)
@@ -164,9 +166,8 @@ class Watch:
     def done(self) -> None:
         """Remove the checkpoint, and what a killed job left half written of it: the result is in its place."""
         if self.checkpoint is not None:
-            halves = glob.escape(f".{self.checkpoint.name}.") + "*" + glob.escape(self.checkpoint.suffix)
-            for path in (self.checkpoint, *self.checkpoint.parent.glob(halves)):
-                path.unlink(missing_ok=True)
+            self.checkpoint.unlink(missing_ok=True)
+            remove_halves(self.checkpoint)
 
 
 class _Progress:

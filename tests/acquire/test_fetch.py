@@ -222,7 +222,7 @@ def test_a_full_disk_while_copying(
     register()
     folder = mounted("size=800k")
     put(tmp_path / "mirror" / "x", toy.content)
-    with pytest.raises(UserError, match="No space left on device"):
+    with pytest.raises(UserError, match="no space left on its disk"):
         acquire(mirrors=[tmp_path / "mirror"])
     assert [path for path in (folder / "raw").rglob("*") if path.is_file()] == []
 

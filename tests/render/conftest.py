@@ -139,6 +139,7 @@ class MadeUp:
             "peak_memory_mib": 400.0,
             "device": "cpu (x86_64)",
             "command": f"python -m reprior reconstruct --case {case} --method '{method}' --batch {batch}",
+            "startup_seconds": 3.0,
             "versions": {"reprior": "0.1", "torch": "2.0"},
         }
         write_json(f"{place}.json", record)

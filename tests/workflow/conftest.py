@@ -17,12 +17,12 @@ import torch
 import yaml
 
 from reprior.files import save_tensors
-from reprior.plugins import load
+from reprior.loading import load
 
 GENERATOR = {"name": "began", "size": 64, "channels": 4, "latent": 8}
 STUDY = {
     "title": "A tiny study",
-    "images": {"faces": {"dataset": {"name": "faces-drawn"}, "count": 2, "per_job": 1}},
+    "images": {"faces": {"dataset": {"name": "faces-drawn"}, "count": 2}},
     "generators": {"tiny": {**GENERATOR, "weights": "tiny.safetensors"}},
     "methods": {
         "up": {"name": "bicubic", "label": "Bicubic"},
@@ -125,7 +125,7 @@ def make_project(root: Path, folder: Path) -> Project:
     (folder / "scales").mkdir()
     (folder / "envs").mkdir()
     shutil.copy(root / "envs/reprior.yaml", folder / "envs")  # named by every rule, so its metadata is recorded
-    (folder / "config.yaml").write_text("scale: tiny\nstudies: [mine]\n")
+    (folder / "config.yaml").write_text("scale: tiny\nstudies: [mine]\nimages_per_job: 1\n")
     (folder / "scales/tiny.yaml").write_text('title: Tiny\nnote: "a test: not comparable"\n')
     (folder / "studies/mine/reported.csv").write_text(
         "artifact,case,method,metric,value,note\ntable,sr,csgm,psnr,20.5,\n"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import csv
+import os
 import re
-import time
 from collections import Counter
 from pathlib import Path
 
@@ -50,7 +50,7 @@ def test_the_learning_rate_of_a_start_reruns_what_begins_from_it(again) -> None:
     study["methods"]["csgm"]["lr"] = 0.05
     again.write_study(study)
     planned = again.planned()
-    assert {method for rule, method in planned if rule == "reconstruct"} == {"csgm", "csgm-bp", "iagan"}
+    assert {method for rule, method in planned if rule.startswith("reconstruct")} == {"csgm", "csgm-bp", "iagan"}
     assert ("render_table", "baseline") not in planned
     assert ("observe", "") not in planned
 
@@ -61,7 +61,8 @@ def test_more_images_compute_only_the_new_batch(again) -> None:
     again.write_study(study)
     planned = again.planned()
     assert planned["prepare", ""] == planned["observe", ""] == 1
-    assert all(planned["reconstruct", method] == 1 for method in ("up", "csgm", "csgm-bp", "iagan"))
+    assert all(planned["reconstruct", method] == 1 for method in ("csgm", "iagan"))
+    assert all(planned["reconstruct_direct", method] == 1 for method in ("up", "csgm-bp"))
 
 
 def test_a_title_reruns_only_its_table_and_the_report(again) -> None:
@@ -86,10 +87,12 @@ def test_snakemakes_own_views_work(finished, option: list[str]) -> None:
 
 
 def test_the_full_scale_plans_the_whole_study_in_time(house, root: Path, tmp_path: Path) -> None:
-    began = time.monotonic()
+    began = os.times()
     output = house.snakemake("-n", "--nolock", "--config", "scale=full", f"results={tmp_path}", f"data={tmp_path}")
-    assert time.monotonic() - began < 20
-    counted = dict(re.findall(r"^(prepare|observe|reconstruct|evaluate|total) +(\d+)$", output, re.MULTILINE))
+    ended = os.times()  # of processors, which other work on the machine does not lengthen
+    assert ended.children_user + ended.children_system - began.children_user - began.children_system < 20
+    rules = "prepare|observe|reconstruct|reconstruct_direct|evaluate|total"
+    counted = dict(re.findall(rf"^({rules}) +(\d+)$", output, re.MULTILINE))
     plan = make_plan(root, {"scale": "full", "studies": ["iagan"]})
     images = plan.studies["iagan"].images.values()
     cases = plan.studies["iagan"].cases.values()
@@ -97,5 +100,5 @@ def test_the_full_scale_plans_the_whole_study_in_time(house, root: Path, tmp_pat
     cells = sum(len(case.cells) * len(case.images.batches) for case in cases)
     assert int(counted["prepare"]) == sum(len(batches.batches) for batches in images)
     assert int(counted["observe"]) == sum(len(case.images.batches) for case in cases)
-    assert int(counted["reconstruct"]) == int(counted["evaluate"]) == cells
+    assert int(counted["reconstruct"]) + int(counted["reconstruct_direct"]) == int(counted["evaluate"]) == cells
     assert int(counted["total"]) < 2000

@@ -1,14 +1,17 @@
 rule acquire:
     input:
         [f"{RAW}/{source}" for source in PLAN.downloads],
+    localrule: True
 
 
 # Where a file comes from changes nothing about it: mirrors and offline are resources, so that a change reruns nothing.
+# Neither does the code that fetches it, which goes by hash.
 rule download:
     output:
         f"{RAW}/{{source}}",
     log:
         f"{RESULTS}/logs/download/{{source}}.log",
+    localrule: True
     conda:
         ENVIRONMENT
     resources:
@@ -30,13 +33,16 @@ rule convert:
         f"{RESULTS}/logs/convert/{{name}}.log",
     wildcard_constraints:
         name=one_of(name for name, weights in PLAN.weights.items() if weights.source),
+    priority: FIRST
+    localrule: True
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=4000,
+        mem_mb=growing(4000),
     params:
         generator=lambda wildcards: as_json(PLAN.weights[wildcards.name].generator),
         layout=lambda wildcards: PLAN.weights[wildcards.name].layout,
+        code=lambda wildcards: code("convert", generator=PLAN.weights[wildcards.name].generator),
     shell:
         "python -m reprior convert {input:q} --generator {params.generator:q} --layout {params.layout:q}"
-        " --out {output:q} > {log:q} 2>&1"
+        " --code {params.code} --out {output:q} > {log:q} 2>&1"

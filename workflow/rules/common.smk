@@ -2,7 +2,9 @@
 
 import re
 
-from reprior import plugins
+from reprior import plugins, stage_jobs
+from reprior.code_fingerprint import code_fingerprint
+from reprior.job_memory import memory_mb
 from reprior.plan import OBSERVATION, as_json, render_spec
 
 RESULTS = PLAN.folder.as_posix()
@@ -10,7 +12,17 @@ DATA = Path(PLAN.config.data).as_posix()
 RAW = PLAN.raw.as_posix()
 METRICS = f"{RESULTS}/metrics.csv"
 REPORT = f"{RESULTS}/report/index.html"
+COMMAND = f"snakemake --cores all --config scale={PLAN.config.scale}{' whole=true' if PLAN.config.whole else ''}"
 ENVIRONMENT = "../../envs/reprior.yaml"
+# A profile gives the rule GPUs where the machine that plans has none.
+ON_GPU = PLAN.on_gpu or "gpu" in workflow.resource_settings.overwrite_resources.get("reconstruct", {})
+# How a job runs and not what it computes: in resources, so that a change reruns nothing.
+HOW = (
+    f"--device {PLAN.config.device} --jobs-per-gpu {PLAN.config.jobs_per_gpu}"
+    f" --checkpoint-seconds {PLAN.config.checkpoint_seconds}"
+)
+FIRST = 10**6
+"""Priority of what others wait for. Of reconstructions the one with the most steps comes first: it would else end last."""
 
 
 wildcard_constraints:
@@ -23,6 +35,37 @@ wildcard_constraints:
 def one_of(names):
     """A pattern that matches these names alone."""
     return "|".join(map(re.escape, sorted(names))) or "(?!)"
+
+
+def cells_where(chosen):
+    """A pattern of `study` that looks ahead and matches where the rest of the path is one of these cells."""
+    methods = {}
+    for case, cell in PLAN.cells():
+        if chosen(cell):
+            methods.setdefault(case.study, set()).add(cell.method)
+    cells = [f"{re.escape(study)}/[^/]+/(?:{one_of(names)})/" for study, names in methods.items()]
+    return f"(?={'|'.join(cells) or '(?!)'})[^/]+"
+
+
+def growing(mem_mb):
+    """Memory that grows where a job is tried again (`retries`), in case the lack of it was the fault."""
+    return lambda wildcards, attempt: mem_mb * attempt
+
+
+def memory(wildcards, attempt):
+    """Of `observe`, which has no method, and of methods on the CPU."""
+    cell = cell_of(wildcards) if "method" in wildcards.keys() else None
+    return attempt * memory_mb(PLAN, case_of(wildcards), cell, wildcards.batch)
+
+
+def gpu_memory(wildcards, attempt):
+    """Of methods that run on a GPU where there is one."""
+    return attempt * memory_mb(PLAN, case_of(wildcards), cell_of(wildcards), wildcards.batch, ON_GPU)
+
+
+def code(stage, **specs):
+    """Stands for the code that a job runs: as a param, so that an edit reruns the jobs that it touches."""
+    return code_fingerprint(*stage_jobs.modules(stage, **specs))
 
 
 def raw_files(sources):
@@ -51,25 +94,28 @@ def batch_files(case, folder, suffix):
     return [f"{case.folder}/{folder}/{batch}{suffix}" for batch in case.images.batches]
 
 
-def image_files(case):
-    return [f"{case.images.folder}/{batch}.safetensors" for batch in case.images.batches]
+def spec_of(wildcards):
+    return render_spec(PLAN, wildcards.study, wildcards.artifact)
 
 
 def artifact_inputs(wildcards):
-    """What a table or figure is made from: numbers of its cells, and their pictures where it shows some."""
-    study = study_of(wildcards)
-    artifact = study.artifacts[wildcards.artifact]
-    files = []
-    for case in (study.cases[name] for name in artifact.settings["cases"]):
-        if case.gap is not None:
-            continue
-        for method in artifact.settings.get("methods", ()):
-            if method in case.cells:
-                files += batch_files(case, method, ".csv") + batch_files(case, method, ".json")
-                files += batch_files(case, method, ".safetensors") if artifact.reads == "images" else []
-        if artifact.reads == "images":
-            files += batch_files(case, OBSERVATION, ".safetensors") + image_files(case)
-    return files
+    return stage_jobs.render_inputs(spec_of(wildcards))
+
+
+def planned_results():
+    for study in PLAN.studies.values():
+        for case in (case for case in study.cases.values() if case.gap is None):
+            yield from (f"{case.images.folder}/{batch}.safetensors" for batch in case.images.batches)
+            yield from batch_files(case, OBSERVATION, ".safetensors")
+            for method in case.cells:
+                for suffix in (".safetensors", ".json", ".csv"):
+                    yield from batch_files(case, method, suffix)
+
+
+def damaged_results(wildcards):
+    """What was set aside: asked for by name, as Snakemake does not miss a file whose products are there."""
+    damaged = WORKPLACE.to_be_made_again()
+    return sorted(damaged.intersection(planned_results())) if damaged else []
 
 
 def image_plan(wildcards):
@@ -91,21 +137,38 @@ def reconstruct_inputs(wildcards):
     return inputs
 
 
-def start_option(wildcards, input):
-    return ["--start", input.start] if "start" in input.keys() else []
+def reconstruct_code(wildcards):
+    operator = case_of(wildcards).operator
+    return code("reconstruct", method=cell_of(wildcards).spec, operator=operator, generator=generator_of(wildcards))
 
 
-def generator_option(wildcards):
+def training_code(wildcards):
+    return code_fingerprint(*stage_jobs.training_modules(PLAN.weights[wildcards.name].training.model_dump()))
+
+
+def reconstruct_options(wildcards, input):
     generator = generator_of(wildcards)
-    return ["--generator", as_json(generator)] if generator else []
+    return [
+        *("--method", as_json(cell_of(wildcards).spec)),
+        *(("--generator", as_json(generator)) if generator else ()),
+        *(("--start", input.start) if "start" in input.keys() else ()),
+    ]
 
 
 def computed_metrics(wildcards):
     return PLAN.computed_metrics(study_of(wildcards))
 
 
-def metric_downloads(wildcards):
-    return raw_files(name for spec in computed_metrics(wildcards) for name in plugins.sources("metric", spec))
+def evaluate_inputs(wildcards):
+    case = case_of(wildcards)
+    return {
+        "estimate": f"{case.folder}/{wildcards.method}/{wildcards.batch}.safetensors",
+        "job": f"{case.folder}/{wildcards.method}/{wildcards.batch}.json",
+        "images": f"{case.images.folder}/{wildcards.batch}.safetensors",
+        "downloads": raw_files(
+            name for spec in computed_metrics(wildcards) for name in plugins.sources("metric", spec)
+        ),
+    }
 
 
 def study_numbers(wildcards):

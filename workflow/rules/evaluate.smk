@@ -1,13 +1,11 @@
 rule evaluate:
     input:
-        estimate=f"{RESULTS}/{{study}}/{{case}}/{{method}}/{{batch}}.safetensors",
-        job=f"{RESULTS}/{{study}}/{{case}}/{{method}}/{{batch}}.json",
-        images=lambda wildcards: f"{case_of(wildcards).images.folder}/{wildcards.batch}.safetensors",
-        downloads=metric_downloads,
+        unpack(evaluate_inputs),
     output:
         f"{RESULTS}/{{study}}/{{case}}/{{method}}/{{batch}}.csv",
     log:
         f"{RESULTS}/logs/evaluate/{{study}}/{{case}}/{{method}}/{{batch}}.log",
+    localrule: True
     conda:
         ENVIRONMENT
     resources:
@@ -15,9 +13,10 @@ rule evaluate:
     params:
         metrics=lambda wildcards: as_json(computed_metrics(wildcards)),
         raw=RAW,
+        code=lambda wildcards: code("evaluate", metric=computed_metrics(wildcards)),
     shell:
         "python -m reprior evaluate {input.estimate:q} --images {input.images:q} --metrics {params.metrics:q}"
-        " --raw {params.raw:q} --out {output:q} > {log:q} 2>&1"
+        " --raw {params.raw:q} --code {params.code} --out {output:q} > {log:q} 2>&1"
 
 
 rule aggregate_study:
@@ -27,10 +26,13 @@ rule aggregate_study:
         f"{RESULTS}/{{study}}/metrics.csv",
     log:
         f"{RESULTS}/logs/aggregate/{{study}}.log",
+    localrule: True
     conda:
         ENVIRONMENT
+    params:
+        code=code("aggregate"),
     shell:
-        "python -m reprior aggregate {input:q} --out {output:q} > {log:q} 2>&1"
+        "python -m reprior aggregate {input:q} --code {params.code} --out {output:q} > {log:q} 2>&1"
 
 
 rule aggregate:
@@ -40,7 +42,10 @@ rule aggregate:
         METRICS,
     log:
         f"{RESULTS}/logs/aggregate.log",
+    localrule: True
     conda:
         ENVIRONMENT
+    params:
+        code=code("aggregate"),
     shell:
-        "python -m reprior aggregate {input:q} --out {output:q} > {log:q} 2>&1"
+        "python -m reprior aggregate {input:q} --code {params.code} --out {output:q} > {log:q} 2>&1"

@@ -2,6 +2,12 @@
 SUFFIXES = {
     artifact.kind: artifact.suffixes for study in PLAN.studies.values() for artifact in study.artifacts.values()
 }
+ARTIFACTS = [
+    f"{study.folder}/{name}{suffix}"
+    for study in PLAN.studies.values()
+    for name, artifact in study.artifacts.items()
+    for suffix in (".json", *artifact.suffixes)
+]
 SIDECARS = [f"{study.folder}/{name}.json" for study in PLAN.studies.values() for name in study.artifacts]
 
 for kind, suffixes in SUFFIXES.items():
@@ -19,16 +25,18 @@ for kind, suffixes in SUFFIXES.items():
             f"{RESULTS}/logs/render/{{study}}/{{artifact}}.log",
         wildcard_constraints:
             artifact="|".join(sorted(artifacts)),
+        localrule: True
         conda:
             ENVIRONMENT
         resources:
             mem_mb=2000,
         params:
-            spec=lambda wildcards: as_json(render_spec(PLAN, wildcards.study, wildcards.artifact)),
+            spec=lambda wildcards: as_json(spec_of(wildcards)),
+            code=lambda wildcards: code("render", artifact={"name": spec_of(wildcards)["kind"]}),
             stem=lambda wildcards, output: output[0].removesuffix(".json"),
         shell:
-            "python -m reprior render {params.spec:q} --reported {input.reported:q} --out {params.stem:q}"
-            " > {log:q} 2>&1"
+            "python -m reprior render {params.spec:q} --reported {input.reported:q} --code {params.code}"
+            " --out {params.stem:q} > {log:q} 2>&1"
 
 
 rule report:
@@ -38,9 +46,12 @@ rule report:
         report(REPORT, category="Report"),
     log:
         f"{RESULTS}/logs/report.log",
+    localrule: True
     conda:
         ENVIRONMENT
     params:
-        command=f"snakemake --cores all --config scale={PLAN.config.scale}{' whole=true' if PLAN.config.whole else ''}",
+        command=COMMAND,
+        code=code("report"),
     shell:
-        "python -m reprior report {input:q} --out {output:q} --command {params.command:q} > {log:q} 2>&1"
+        "python -m reprior report {input:q} --out {output:q} --command {params.command:q} --code {params.code}"
+        " > {log:q} 2>&1"

@@ -12,18 +12,21 @@ rule train:
         f"{RESULTS}/logs/train/{{name}}.log",
     wildcard_constraints:
         name=one_of(name for name, weights in PLAN.weights.items() if weights.training),
+    priority: FIRST
     conda:
         ENVIRONMENT
     threads: 2
     resources:
-        mem_mb=12000,
+        mem_mb=growing(12000),
         gpu=1 if PLAN.on_gpu else 0,
-        device=PLAN.config.device,
+        how=HOW,
     params:
         generator=lambda wildcards: as_json(PLAN.weights[wildcards.name].training.generator),
         dataset=lambda wildcards: as_json(PLAN.weights[wildcards.name].training.dataset),
         recipe=lambda wildcards: as_json(PLAN.weights[wildcards.name].training.recipe),
         raw=RAW,
+        code=training_code,
     shell:
         "python -m reprior train {output.weights:q} --generator {params.generator:q} --dataset {params.dataset:q}"
-        " --recipe {params.recipe:q} --raw {params.raw:q} --device {resources.device} 2>&1 | tee {log:q}"
+        " --recipe {params.recipe:q} --raw {params.raw:q} --code {params.code} {resources.how}"
+        " 2>&1 | tee {log:q}"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reprior.plugins import load, plugin
+from reprior.loading import call
 
 if TYPE_CHECKING:
     from reprior.datasets.base import Dataset
@@ -14,8 +14,5 @@ if TYPE_CHECKING:
 
 def load_dataset(spec: Mapping[str, Any], raw: Path) -> Dataset:
     """The data set of a spec such as `{name: celeba, size: 64}`; `raw` is the folder of downloads."""
-    settings = dict(spec)
-    name = settings.pop("name")
-    places = {"raw": raw}
-    dataset: Dataset = load("dataset", name)(*(places[need] for need in plugin("dataset", name).needs), **settings)
+    dataset: Dataset = call("dataset", spec, {"raw": raw})
     return dataset

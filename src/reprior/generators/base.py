@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from reprior import plugins
 from reprior.errors import UserError
 from reprior.files import load_tensors
+from reprior.loading import call
 
 
 class Generator(nn.Module, ABC):
@@ -47,9 +47,9 @@ class Generator(nn.Module, ABC):
 
 def build_generator(spec: Mapping[str, Any]) -> Generator:
     """An untrained generator from its spec, such as `{name: began, size: 64}`; global random state stays as it was."""
-    settings = {key: value for key, value in spec.items() if key != "name"}
     with torch.random.fork_rng(devices=[]):
-        return plugins.load("generator", spec["name"])(**settings)
+        generator: Generator = call("generator", spec, {})
+    return generator
 
 
 def load_generator(

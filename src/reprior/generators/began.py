@@ -15,6 +15,7 @@ from reprior.types import Count
 
 COARSEST = 8
 """The side of the first scale."""
+IMAGES_PER_JOB = 20
 
 # The last two are of one publisher, who trained 64 pixels with 64 channels and 128 pixels with 128.
 PUBLISHED = {

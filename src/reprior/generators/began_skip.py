@@ -12,6 +12,8 @@ from reprior.generators.base import Generator
 from reprior.generators.began import COARSEST
 from reprior.types import Count
 
+IMAGES_PER_JOB = 20
+
 
 class BEGANSkip(Generator):
     """G(z): as BEGAN, but the first feature map h0, enlarged, joins the input of every scale after the first.

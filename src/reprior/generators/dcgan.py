@@ -14,6 +14,8 @@ from reprior.generators.base import Generator
 from reprior.generators.layouts import from_layout, part, renamed, tensor
 from reprior.types import Count, Positive
 
+IMAGES_PER_JOB = 20
+
 # Twice as wide as the PyTorch examples: 12.7 million parameters.
 PUBLISHED = {
     "dcgan-celeba-64": {

@@ -17,6 +17,7 @@ from reprior.generators.layouts import from_layout, tensor
 WIDEST = 512
 """Entries of z, and channels from 4x4 up to 32x32; finer scales have half as many at each doubling."""
 _WIDTH_TIMES_SIZE = 16384
+IMAGES_PER_JOB = 10
 
 # The first is the file that IAGAN's code names, ported from the authors' Theano release; the second is their own, in
 # TensorFlow. Whether both are of one training is not known.

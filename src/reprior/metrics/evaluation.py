@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from reprior.errors import UserError
+from reprior.loading import call
 from reprior.metrics import metric_id
-from reprior.plugins import load, plugin
 
 
 def evaluate(
@@ -23,10 +23,4 @@ def evaluate(
     if estimate.shape != truth.shape:
         raise UserError(f"images of shape {estimate.shape} cannot be compared with originals of shape {truth.shape}")
     given = {"estimate": np.clip(estimate, 0, 1), "truth": truth, "raw": raw}
-    return {metric_id(spec): _measured(spec, given) for spec in specs}
-
-
-def _measured(spec: Mapping[str, Any], given: Mapping[str, Any]) -> np.ndarray:
-    settings = dict(spec)
-    name = settings.pop("name")
-    return load("metric", name)(*(given[need] for need in plugin("metric", name).needs), **settings)
+    return {metric_id(spec): call("metric", spec, given) for spec in specs}

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from reprior.plugins import load
+from reprior.loading import load
 from reprior.render.context import Context
 
 

@@ -17,7 +17,7 @@ def template() -> Template:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
-        loader=PackageLoader("reprior.render"),
+        loader=PackageLoader("reprior.render", "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -9,7 +9,6 @@ import numpy as np
 from torch import Tensor
 
 from reprior.files import written_atomically
-from reprior.render.style import new_figure
 
 _POINTS = 400
 
@@ -19,9 +18,12 @@ def save_curves(path: Path, names: Sequence[str], numbers: Tensor, fits: Mapping
 
     A curve has at most 400 points, each the mean of equally many steps.
     """
+    import matplotlib
+
+    matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure = new_figure(6, 1.3 * (len(names) + 1))
+    figure = pyplot.figure(figsize=(6, 1.3 * (len(names) + 1)))
     panels = figure.subplots(len(names) + 1, 1, sharex=True)
     steps, means = _thinned(numbers.cpu().double().numpy())
     for panel, name, curve in zip(panels, names, means.T, strict=False):

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_type_hints
 
 import numpy as np
 
 from reprior.datasets import load_dataset
 from reprior.datasets.base import Dataset
-from reprior.plugins import plugin
+from reprior.loading import load
 from reprior.training.objective import Recipe
 
 _CHUNK = 500
@@ -47,8 +47,8 @@ def read_material(spec: Mapping[str, Any], recipe: Recipe, raw: Path) -> Materia
 
 def _validation(spec: Mapping[str, Any]) -> dict[str, Any] | None:
     """The same data set's validation partition, where it has one."""
-    field = plugin("dataset", spec["name"]).settings.model_fields.get("partition")
-    return {**spec, "partition": "validation"} if field and "validation" in get_args(field.annotation) else None
+    partitions = get_type_hints(load("dataset", spec["name"]).__init__).get("partition")
+    return {**spec, "partition": "validation"} if "validation" in get_args(partitions) else None
 
 
 def _pixels(source: Dataset, first: int, count: int) -> np.ndarray:

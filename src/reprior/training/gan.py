@@ -10,6 +10,7 @@ import copy
 import json
 import time
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +23,10 @@ from reprior.errors import UserError
 from reprior.files import write_text
 from reprior.generators.base import Generator
 from reprior.seeds import rng_for
-from reprior.training.began import BEGANObjective
-from reprior.training.dcgan import DCGANObjective
-from reprior.training.logistic import LogisticObjective
 from reprior.training.objective import Objective, Recipe
 from reprior.watch import Watch
 
-OBJECTIVES: Mapping[str, type[Objective]] = {
-    "logistic": LogisticObjective,
-    "began": BEGANObjective,
-    "dcgan": DCGANObjective,
-}
+OBJECTIVES = {"logistic": "LogisticObjective", "began": "BEGANObjective", "dcgan": "DCGANObjective"}
 INTERVAL = 100
 """Steps between two lines of the log."""
 
@@ -43,10 +37,16 @@ def read_recipe(settings: Mapping[str, Any]) -> Recipe:
     if name not in OBJECTIVES:
         raise UserError(f"training recipe: 'objective': there is no '{name}'; use one of {', '.join(OBJECTIVES)}")
     try:
-        return OBJECTIVES[name].recipe_type.model_validate(dict(settings), strict=True)
+        return _objective(name).recipe_type.model_validate(dict(settings), strict=True)
     except ValidationError as error:
         first = error.errors()[0]
         raise UserError(f"training recipe: '{'.'.join(map(str, first['loc']))}': {first['msg']}") from error
+
+
+def _objective(name: str) -> type[Objective]:
+    """By its name, so that a training does not hang on the code of other objectives."""
+    found: type[Objective] = getattr(import_module(f"reprior.training.{name}"), OBJECTIVES[name])
+    return found
 
 
 class Trainer:
@@ -57,7 +57,7 @@ class Trainer:
         self.step, self.steps = 0, recipe.steps
         self._began = time.monotonic()
         with torch.random.fork_rng(devices=[]):
-            self.objective = OBJECTIVES[recipe.objective](recipe, generator)
+            self.objective = _objective(recipe.objective)(recipe, generator)
         players = {"generator": generator, "discriminator": self.objective.discriminator}
         for name, player in players.items():
             initialise(player, rng_for("training", "", str(recipe.seed), name), self.objective.draw_weight)

@@ -40,18 +40,19 @@ def train_generator(
     raw: Path = Path("data/raw"),
     device: torch.device | str = "cpu",
     every_seconds: float = 60.0,
+    code: str = "",
 ) -> None:
     """Train on images of `dataset`, then write the weights of the candidate that comes nearest to held-out images.
 
     Beside `weights`: `.json`, the settings, the machine and every candidate's fit; `.png`, samples; `-losses.png`,
     curves; `-progress.png`, the same latents at each candidate. An interrupted training of the same settings goes on
-    from `checkpoint`, which SIGTERM and SIGINT write, too.
+    from `checkpoint`, which SIGTERM and SIGINT write, too; one of other `code` is not used.
     """
     plan, network = read_recipe(recipe), build_generator(generator)
     material = read_material(dataset, plan, raw)
     _check_shapes(network, material)
     identity = {"generator": dict(generator), "dataset": dict(dataset)}
-    fingerprint = _fingerprint(identity, plan)
+    fingerprint = _fingerprint(identity | {"code": code}, plan)
     candidates = Candidates(checkpoint.with_suffix(".candidates"), fingerprint)
     watch = Watch(weights.stem, checkpoint, every_seconds, fingerprint)
     trainer = Trainer(network, plan, device)

@@ -1,0 +1,48 @@
+"""Imports plug-ins and calls them. Jobs use this and not the planner's `plugins`, so that none hangs on its code."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+Kind = Literal["dataset", "operator", "generator", "method", "metric", "artifact"]
+PACKAGES: Mapping[str, str] = {
+    "dataset": "datasets",
+    "operator": "operators",
+    "generator": "generators",
+    "method": "methods",
+    "metric": "metrics",
+    "artifact": "render.artifacts",
+}
+
+
+def module_name(kind: Kind, name: str) -> str:
+    """The module of a plug-in: `reprior.methods.back_projection`."""
+    return f"reprior.{PACKAGES[kind]}.{name.replace('-', '_')}"
+
+
+def load(kind: Kind, name: str) -> Any:
+    """Import a plug-in and return its function or class."""
+    module = importlib.import_module(module_name(kind, name))
+    entry = next(attribute for attribute in vars(module) if same_name(attribute, name.replace("-", "_")))
+    return getattr(module, entry)
+
+
+def needs(entry: Callable[..., Any]) -> tuple[str, ...]:
+    """Names of a plug-in's positional arguments: what it is given besides its settings."""
+    parameters = inspect.signature(entry).parameters.values()
+    return tuple(each.name for each in parameters if each.kind is each.POSITIONAL_OR_KEYWORD)
+
+
+def call(kind: Kind, spec: Mapping[str, Any], given: Mapping[str, Any]) -> Any:
+    """Call the plug-in of a spec such as `{name: psnr}` with its settings and, of what is `given`, what it needs."""
+    settings = dict(spec)
+    entry = load(kind, settings.pop("name"))
+    return entry(*(given[need] for need in needs(entry)), **settings)
+
+
+def same_name(name: str, stem: str) -> bool:
+    """Whether a function or class is the entry of the module `stem`: ignoring case and underscores."""
+    return name.lower().replace("_", "") == stem.replace("_", "") and not name.startswith("_")

@@ -1,0 +1,50 @@
+"""On what and how a job runs: device, memory, time, command."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import shlex
+import sys
+import time
+
+_PACKAGES = ("lpips", "matplotlib", "numpy", "pandas", "pillow", "safetensors", "scipy", "seaborn", "torch")
+"""Packages that what is computed or drawn may depend on."""
+_BEGAN = time.perf_counter()
+
+
+def seconds_since_start() -> float:
+    """Since this process began to import the package: what a job costs before its work begins."""
+    return time.perf_counter() - _BEGAN
+
+
+def command() -> str:
+    """The command that started this process, to be pasted."""
+    return shlex.join(["python", "-m", "reprior", *sys.argv[1:]])
+
+
+def peak_memory_mib() -> float:
+    """Peak memory so far: of the GPU where CUDA is in use, else of the process."""
+    import resource
+
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        return float(torch.cuda.max_memory_allocated() / 2**20)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def device_name(device: str) -> str:
+    """`NVIDIA H200`, or `cpu (x86_64)`."""
+    import torch
+
+    return torch.cuda.get_device_name() if device == "cuda" else f"{device} ({platform.machine()})"
+
+
+def versions() -> dict[str, str]:
+    """Of Python, of this package, and of those that have been imported and may matter."""
+    loaded = (name for name in _PACKAGES if {"pillow": "PIL"}.get(name, name) in sys.modules)
+    return {
+        "python": platform.python_version(),
+        "reprior": importlib.metadata.version("reprior"),
+        **{name: importlib.metadata.version(name) for name in loaded},
+    }

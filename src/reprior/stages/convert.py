@@ -1,0 +1,24 @@
+"""Published checkpoint -> weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from reprior.acquire.checkpoints import read_checkpoint
+from reprior.errors import UserError
+from reprior.files import save_tensors
+from reprior.generators.base import build_generator, check_fit
+
+
+def convert(checkpoint: Path, generator: Mapping[str, Any], layout: str, out: Path) -> None:
+    """Turn a published checkpoint into weights of one of our generators; what does not fit is told and not written."""
+    network = build_generator(generator)
+    held = read_checkpoint(checkpoint)
+    try:
+        state = network.converted(held, layout)
+    except UserError as error:  # which knows names of tensors, not of files
+        raise UserError(f"{checkpoint}: {error}") from error
+    check_fit(network.state_dict(), state, checkpoint)
+    save_tensors(out, state, {"generator": dict(generator), "source": checkpoint.name, "layout": layout})

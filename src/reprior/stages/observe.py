@@ -1,0 +1,29 @@
+"""Images -> observations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from reprior.files import load_tensors, save_tensors
+from reprior.operators import make_operator
+from reprior.seeds import rng_for
+
+
+def observe(images: Path, case: Mapping[str, Any], out: Path) -> None:
+    """Measure one batch of images: y = A x + e."""
+    tensors, meta = load_tensors(images)
+    x, ids = tensors["images"], meta["ids"]
+    operator = make_operator(case["study"], case["case"], case["operator"], x.shape[1:])
+    y = operator.A(x)
+    rngs = (rng_for(case["study"], case["case"], image, "noise") for image in ids)
+    y = y + case["noise"] * torch.stack([torch.randn(y.shape[1:], generator=rng) for rng in rngs])
+    kept = {"y": y, "picture": operator.picture(y), "mask": getattr(operator, "mask", None)}
+    save_tensors(
+        out,
+        {name: tensor for name, tensor in kept.items() if tensor is not None},
+        {**case, "ids": ids, "image_shape": list(x.shape[1:])},
+    )

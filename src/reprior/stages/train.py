@@ -1,0 +1,14 @@
+"""Data set and recipe -> weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from reprior.training.generator import train_generator
+
+
+def train(weights: Path, *, checkpoint_seconds: float = 60, **arguments: Any) -> None:
+    """Train a generator; what it must not lose when it is stopped lies beside its weights."""
+    checkpoint, log = (weights.with_name(f".{weights.stem}{suffix}") for suffix in (".checkpoint", ".jsonl"))
+    train_generator(weights, checkpoint=checkpoint, log=log, every_seconds=checkpoint_seconds, **arguments)

@@ -1,0 +1,74 @@
+"""Planning grows with the number of jobs and no faster."""
+
+from __future__ import annotations
+
+import importlib.util
+import pstats
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from reprior.footprint import jobs
+from reprior.resolve import make_plan
+from tests.workflow.conftest import environment
+
+pytestmark = pytest.mark.slow
+PROFILED = """
+import cProfile, sys
+from snakemake.cli import main
+profile = cProfile.Profile()
+try:
+    profile.runcall(main, sys.argv[2:])
+finally:
+    profile.dump_stats(sys.argv[1])
+"""
+
+
+@pytest.fixture(scope="module")
+def bench(root: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location("plan_growth", root / "benchmarks/plan_growth.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def config(folder: Path, images_per_job: int) -> dict:
+    return {
+        **{"scale": "full", "studies": ["iagan"], "images_per_job": images_per_job},
+        **{"data": f"{folder}/data", "results": f"{folder}/results"},
+    }
+
+
+def our_calls(root: Path, folder: Path, images_per_job: int) -> int:
+    """How often a dry run calls functions of the rules and the package."""
+    given = (f"{key}={value}" for key, value in config(folder, images_per_job).items())
+    command = [sys.executable, "-c", PROFILED, str(folder / "profile"), "-n", "-q", "rules", "--config", *given]
+    subprocess.run(command, cwd=root, env=environment(), capture_output=True, check=True)
+    stats = pstats.Stats(str(folder / "profile")).stats  # type: ignore[attr-defined]  # is not in its types
+    ours = (str(root / "src"), str(root / "workflow"), str(root / "Snakefile"))
+    return sum(calls for (file, _, _), (_, calls, *_) in stats.items() if file.startswith(ours))
+
+
+def test_our_part_of_planning_is_so_much_a_job(root: Path, tmp_path: Path) -> None:
+    sizes = (50, 25, 5)
+    calls = [our_calls(root, tmp_path, size) for size in sizes]
+    counts = [jobs(make_plan(root, config(tmp_path, size))).total() for size in sizes]
+    few, many = ((calls[i + 1] - calls[i]) / (counts[i + 1] - counts[i]) for i in range(2))
+    assert 1 < few < 500
+    assert many < 1.2 * few
+
+
+def test_ten_thousand_jobs_are_planned_in_seconds(bench: ModuleType, tmp_path: Path, root: Path) -> None:
+    (tmp_path / "studies").symlink_to(root / "studies")
+    count, seconds = bench.planned(tmp_path, 2)
+    assert count > 10_000
+    assert seconds < 60  # of a processor; 20 on a quiet machine
+
+
+def test_a_finished_plan_is_found_finished(bench: ModuleType, tmp_path: Path, root: Path) -> None:
+    (tmp_path / "studies").symlink_to(root / "studies")
+    assert bench.nothing_to_do(tmp_path, 50) < 30  # of a processor; 3 on a quiet machine

@@ -20,13 +20,10 @@ except UserError as error:
     raise WorkflowError(str(error)) from None
 
 WORKPLACE = Workplace.of(PLAN, Path.cwd())
-if workflow.is_main_process:  # and not a job of one
-    WORKPLACE.mended(only_tell=workflow.output_settings.dryrun)
-    if advice := WORKPLACE.lock_advice():
-        logger.warning(f"reprior: {advice}")
 
 
 onstart:
+    global occupied  # a lock is held as long as its file is open
     try:
         occupied = WORKPLACE.occupied()  # until this process ends
     except UserError as error:
@@ -42,6 +39,12 @@ include: "workflow/rules/reconstruct.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/render.smk"
 include: "workflow/rules/crate.smk"
+
+
+if workflow.is_main_process:  # and not a job of one
+    WORKPLACE.mended([*planned_results(), *ARTIFACTS], only_tell=workflow.output_settings.dryrun)
+    if advice := WORKPLACE.lock_advice():
+        logger.warning(f"reprior: {advice}")
 
 
 rule all:

@@ -42,8 +42,8 @@ Facts = Mapping[str, Any]
 def run(job: Job, work: Callable[[Facts], str | None], planned_code: str | None = None) -> None:
     """Do the work while no other process does, then note how its outputs came about.
 
-    `work` may say on which device it ran. A job that had to wait for another process that made the same result takes
-    that as its own.
+    `work` may say on which device it ran. A result that another process has made meanwhile, or whose job outlived its
+    run, is kept where it is what this job would make.
     """
     began, started = time.perf_counter(), datetime.now(UTC)
     with working_on(job.outputs[0]) as waited:
@@ -51,8 +51,8 @@ def run(job: Job, work: Callable[[Facts], str | None], planned_code: str | None 
         _set_clocks_right(job)
         inputs = {path.as_posix(): provenance.sha256_of(path) for path in job.inputs}
         facts = {"stage": job.stage, "settings": dict(job.settings), "inputs": inputs, "code": code}
-        if waited and _made_meanwhile(job, facts):
-            print(f"reprior: {job.outputs[0]} was made by the other process meanwhile", file=sys.stderr)
+        if (_taken_back(job) or waited) and _made_already(job, facts):
+            print(f"reprior: {job.outputs[0]} was made by another process and is kept", file=sys.stderr)
             return
         provenance.record_path(job.outputs[0]).unlink(missing_ok=True)
         with counted_draws() as draws:
@@ -90,7 +90,20 @@ def identity(facts: Facts) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
-def _made_meanwhile(job: Job, facts: Facts) -> bool:
+def _taken_back(job: Job) -> bool:
+    """Put back what was set aside as unknown to Snakemake, if the files are as their job left them."""
+    record = provenance.read_record(job.outputs[0])
+    asides = {provenance.aside_path(path): path for path in job.outputs}
+    if record is None or not all(aside.exists() for aside in asides):
+        return False
+    if any(provenance.content(a)["sha256"] != record["outputs"][p.as_posix()]["sha256"] for a, p in asides.items()):
+        return False
+    for aside, path in asides.items():
+        aside.replace(path)
+    return True
+
+
+def _made_already(job: Job, facts: Facts) -> bool:
     record = provenance.read_record(job.outputs[0])
     if record is None or any(record[key] != value for key, value in facts.items()):
         return False

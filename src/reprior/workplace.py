@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -74,15 +75,32 @@ class Workplace:
         records = provenance.read_records(self.results, self.images)
         return dict(_damaged(records, thorough))
 
-    def mended(self, only_tell: bool) -> None:
-        """Set damaged results aside, so that they are made again; or only tell which."""
+    def mended(self, planned: Iterable[str], only_tell: bool) -> None:
+        """Set aside, or only tell, which results are damaged, and which of the `planned` ones Snakemake does not know.
+
+        Jobs of these outlived their run, or were started by hand: Snakemake would take the results whatever is asked
+        for now. The next job takes its result back if it is what it would make.
+        """
         if is_locked(self._lock):
             return  # by a run that is at work: what it replaces would look damaged
-        for path, fault in self.damaged().items():
+        records = provenance.read_records(self.results, self.images)
+        done = "would be" if only_tell else "was"
+        found = dict.fromkeys(
+            self._unknown(planned, records), f"is unknown to Snakemake; it {done} set aside to be checked"
+        )
+        for path, fault in _damaged(records, thorough=False):
+            found[path] = f"{fault}; it {done} set aside to be made again"
+        for path, what in found.items():
             if not only_tell:
                 path.replace(provenance.aside_path(path))
-            done = "would be" if only_tell else "was"
-            print(f"reprior: {path} {fault}; it {done} set aside to be made again", file=sys.stderr)
+            print(f"reprior: {path} {what}", file=sys.stderr)
+
+    def _unknown(self, planned: Iterable[str], records: Mapping[str, provenance.Record]) -> Iterator[Path]:
+        notes = self.folder / ".snakemake"
+        known, names = _noted(notes / "metadata") - _noted(notes / "incomplete"), list(planned)
+        if known.isdisjoint(names):
+            return  # results from elsewhere, or notes of another form: as Snakemake takes them
+        yield from (Path(name) for name in names if name in records and name not in known and Path(name).exists())
 
     def to_be_made_again(self) -> set[str]:
         """What was set aside and has not been made again yet."""
@@ -126,6 +144,12 @@ def _damaged(records: Mapping[str, provenance.Record], thorough: bool) -> Iterat
             yield path, _fault(found["bytes"], known["bytes"])
         elif not provenance.unchanged(path, known):
             provenance.note_again(record, path, found)
+
+
+def _noted(folder: Path) -> set[str]:
+    """The files of which Snakemake keeps a note in this folder: named after them in base 64, long names in pieces."""
+    names = ("".join(path.relative_to(folder).parts).replace("@", "") for path in folder.rglob("*") if path.is_file())
+    return {base64.urlsafe_b64decode(name).decode() for name in names}
 
 
 def _fault(found: int, known: int) -> str:

@@ -253,9 +253,9 @@ def orphaned(scenario: Scenario) -> None:
     scenario.notes["refused"] = scenario.fail(*targets)
     scenario.notes["meanwhile"] = len(scenario.queued()), len(scenario.attempts()), result.exists()
     until(lambda: not scenario.queued(), "the job has ended")
-    made = result.stat().st_mtime_ns
+    made = result.stat().st_ino
     scenario.finish(*targets)
-    scenario.notes["kept"] = result.stat().st_mtime_ns == made
+    scenario.notes["kept"] = result.stat().st_ino == made
 
 
 def allocated(scenario: Scenario) -> None:

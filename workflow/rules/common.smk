@@ -146,12 +146,13 @@ def training_code(wildcards):
     return code_fingerprint(*stage_jobs.training_modules(PLAN.weights[wildcards.name].training.model_dump()))
 
 
-def reconstruct_options(wildcards, input):
-    generator = generator_of(wildcards)
+def reconstruct_options(wildcards):
+    """Not from `input`: Snakemake holds what is derived from it for no setting, and would rerun nothing for it."""
+    generator, start = generator_of(wildcards), reconstruct_inputs(wildcards).get("start")
     return [
         *("--method", as_json(cell_of(wildcards).spec)),
         *(("--generator", as_json(generator)) if generator else ()),
-        *(("--start", input.start) if "start" in input.keys() else ()),
+        *(("--start", start) if start else ()),
     ]
 
 

@@ -60,9 +60,9 @@ def reconstruct(
         began = time.perf_counter()
         found = solve(solver, problem, *(given[need] for need in needs(solver) if need != "problem"), **settings)
         seconds = _finished(where) - began
-    status = found.status or ("ok",) * len(problem)
+    status = _status(found)
     kept = {"images": found.images, "latents": found.latents, "trace": found.trace}
-    origin = {"study": meta["study"], "case": meta["case"], "method": label, "ids": meta["ids"], "status": list(status)}
+    origin = {"study": meta["study"], "case": meta["case"], "method": label, "ids": meta["ids"], "status": status}
     save_tensors(out, {key: tensor for key, tensor in kept.items() if tensor is not None}, origin)
     asked = {"plugin": name, "settings": settings, "generator": generator, "start": str(start) if start else None}
     solved = {"operator": meta["operator"], "noise": meta["noise"]}
@@ -86,6 +86,13 @@ def _generator(spec: Mapping[str, Any] | None, device: torch.device) -> torch.nn
     architecture = {key: value for key, value in spec.items() if key != "weights"}
     network: torch.nn.Module = load_generator(architecture, Path(spec["weights"]), device, torch.float32)
     return network
+
+
+def _status(found: Reconstruction) -> list[str]:
+    """Of each image, as the method says; `diverged` wherever the image is not finite."""
+    finite = found.images.isfinite().flatten(1).all(1).tolist()
+    said = found.status or ("ok",) * len(finite)
+    return [state if good else "diverged" for state, good in zip(said, finite, strict=True)]
 
 
 def _start(path: Path | None, device: torch.device) -> Reconstruction | None:

@@ -58,6 +58,11 @@ def write_study(project: Project, methods: dict[str, dict]) -> None:
     project.write_study(STUDY | {"methods": methods, "cases": {"sr": case}, "artifacts": {"baseline": table}})
 
 
+def heed_interrupts() -> None:
+    """What a shell starts in the background, as CI may start these tests, ignores SIGINT and hands that on."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @dataclass
 class Scenario:
     """A tiny project of its own, whose jobs can be disturbed, and the account of what became of it."""
@@ -111,7 +116,12 @@ class Scenario:
         command = [sys.executable, "-m", "snakemake", "--workflow-profile", "profiles/slurm", *arguments]
         with (self.folder / f"head-{len(self.heads)}.log").open("w") as log:
             head = subprocess.Popen(
-                command, cwd=self.folder, env=self.environment(), stdout=log, stderr=subprocess.STDOUT
+                command,
+                cwd=self.folder,
+                env=self.environment(),
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                preexec_fn=heed_interrupts,
             )
         self.heads.append(head)
         return head

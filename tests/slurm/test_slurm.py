@@ -113,12 +113,14 @@ def test_a_second_run_does_not_start_beside_orphans(scenario: Scenario) -> None:
 @pytest.mark.slurm("orphaned")
 def test_what_orphans_finish_is_kept(scenario: Scenario, reference: Scenario) -> None:
     assert scenario.notes["kept"]
-    assert [job["label"] for job in scenario.attempts()] == ["orphan", "later"]
+    assert [job["label"] for job in scenario.attempts()] == ["orphan", "later", "orphan"]
+    assert "was made by another process and is kept" in scenario.log("orphan")
     assert_as_undisturbed(scenario, reference, "orphan", "later")
 
 
 @pytest.mark.slurm("allocated")
 def test_a_run_within_one_allocation_goes_on_in_the_next(scenario: Scenario, reference: Scenario) -> None:
     assert "going on from" in scenario.log("left")
-    assert all(len(job["gpus"].split(",")) == 2 for job in scenario.attempts())
+    first = scenario.attempts()[:2]  # the controller may be restarted during the second
+    assert all(len(job["gpus"].split(",")) == 2 for job in first)
     assert_as_undisturbed(scenario, reference, "left", "right")

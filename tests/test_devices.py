@@ -387,3 +387,9 @@ def test_without_slurm_nothing_is_queued_and_nothing_is_said(
     monkeypatch.setenv("PATH", str(tmp_path))
     assert queued_jobs(tmp_path) == []
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("word", ["CUDA_VISIBLE_DEVICES", "SLURM_", "squeue", "sbatch", "scontrol"])
+def test_no_other_module_knows_of_slurm_or_of_gpu_slots(root: Path, word: str) -> None:
+    knowing = [path.name for path in (root / "src").rglob("*.py") if word in path.read_text(encoding="utf-8")]
+    assert set(knowing) <= {"devices.py"}

@@ -134,7 +134,7 @@ def _unmet() -> Iterator[str]:
 def _machine(plan: Plan, root: Path) -> Iterator[Finding]:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    yield Finding(OK, "machine", f"{cores} cores, {_size(memory)} of memory")
+    yield Finding(OK, "machine", f"{cores} cores, {footprint.readable(memory)} of memory")
 
 
 def _device(plan: Plan, root: Path) -> Iterator[Finding]:
@@ -210,7 +210,7 @@ def _disk(plan: Plan, root: Path) -> Iterator[Finding]:
     for found in disks.values():
         folders, left = " and ".join(str(folder) for folder, _ in found), sum(each for _, each in found)
         free = shutil.disk_usage(_existing(found[0][0])).free
-        text = f"{folders}: about {_size(left)} to be written, {_size(free)} free"
+        text = f"{folders}: about {footprint.readable(left)} to be written, {footprint.readable(free)} free"
         if left > free:
             yield Finding(FIX, "disk", text, f"free some, or {_ELSEWHERE}")
         else:
@@ -234,10 +234,6 @@ def _bytes_in(path: Path) -> int:
     """Of a file, or of all files below a folder."""
     files = [Path(parent, name) for parent, _, names in os.walk(path) for name in names] or [path]
     return sum(file.stat().st_size for file in files if file.is_file())
-
-
-def _size(count: int) -> str:
-    return f"{count / 1e9:,.1f} GB" if count >= 1e9 else f"{count / 1e6:,.1f} MB"
 
 
 def _downloads(plan: Plan, root: Path) -> Iterator[Finding]:
@@ -274,7 +270,9 @@ def _hindrance(plan: Plan, name: str, source: Source) -> str:
 def _sized(downloads: Sequence[str]) -> str:
     """`celeba/csgm_celebAtest.zip (0.4 MB), ...`"""
     sizes = {name: footprint.download_size(name) for name in downloads}
-    return ", ".join(f"{name} ({_size(size) if size else 'size not known'})" for name, size in sizes.items())
+    return ", ".join(
+        f"{name} ({footprint.readable(size) if size else 'size not known'})" for name, size in sizes.items()
+    )
 
 
 def _weights(plan: Plan, root: Path) -> Iterator[Finding]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from reprior.footprint import alone, computed_cases, disk, image_sets, jobs, made_weights, unknown_bytes
+from reprior.footprint import alone, computed_cases, disk, image_sets, jobs, made_weights, readable, unknown_bytes
 from reprior.plan import Plan
 from reprior.step_times import TABLE, Key, Row, Task, by_device, read_rows, tasks
 
@@ -81,13 +81,9 @@ def _hours(value: float | None, incomplete: bool) -> str:
 
 def _disk_rows(plans: Sequence[Plan], sized: Known) -> Iterator[list[str]]:
     found = [disk(plan, sized) for plan in plans]
-    yield ["disk", *(_bytes(each.total) for each in found)]
+    yield ["disk", *(readable(each.total) for each in found)]
     for part in found[0].parts():
-        yield [f"  {part}", *(_bytes(each.parts()[part]) for each in found)]
-
-
-def _bytes(count: int) -> str:
-    return f"{count / 1e9:,.1f} GB" if count >= 1e9 else f"{count / 1e6:,.1f} MB"
+        yield [f"  {part}", *(readable(each.parts()[part]) for each in found)]
 
 
 def _gaps(plan: Plan, devices: Mapping[str, Known], sized: Known) -> Iterator[list[str]]:

@@ -127,5 +127,10 @@ def download_size(source: str) -> int | None:
     return next((variant.size for variant in variants if variant.size), None)
 
 
+def readable(count: int) -> str:
+    """Bytes as `1.5 GB` or `0.4 MB`."""
+    return f"{count / 1e9:,.1f} GB" if count >= 1e9 else f"{count / 1e6:,.1f} MB"
+
+
 def _image(size: int) -> int:
     return 3 * size * size * 4

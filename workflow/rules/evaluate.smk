@@ -5,6 +5,8 @@ rule evaluate:
         f"{RESULTS}/{{study}}/{{case}}/{{method}}/{{batch}}.csv",
     log:
         f"{RESULTS}/logs/evaluate/{{study}}/{{case}}/{{method}}/{{batch}}.log",
+    # Beside long jobs, and not all at the end, when starting them would take longer than they do.
+    priority: FIRST
     localrule: True
     conda:
         ENVIRONMENT

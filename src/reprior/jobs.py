@@ -81,6 +81,7 @@ def _checked_code(job: Job, planned: str | None) -> str:
     if planned is not None and planned != code:
         raise UserError(
             f"{job.outputs[0]}: the code that makes it was edited since the run was planned; start the run again"
+            " (by hand: without --code)"
         )
     return code
 

@@ -112,6 +112,6 @@ def test_code_edited_since_the_plan_stops_the_job(again: Project) -> None:
     assert done.returncode == 1
     assert done.stderr == (
         "reprior: results/tiny/metrics.csv: the code that makes it was edited since the run was planned;"
-        " start the run again\n"
+        " start the run again (by hand: without --code)\n"
     )
     assert files(again.folder) == before

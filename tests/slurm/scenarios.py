@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -38,6 +39,8 @@ SCENARIOS: dict[str, dict[str, Any]] = {
     "allocated": {"faults": {"left": QUICK, "right": QUICK}},
 }
 """By the name of the function below that makes it happen: the settings of its `Scenario`."""
+CONTROLLER = threading.Lock()
+"""Held while the controller restarts, and while a job is to get its GPUs undisturbed by that."""
 PATIENCE = 330
 """Seconds after which a scenario that waits is given up."""
 
@@ -213,10 +216,11 @@ def faulty(scenario: Scenario) -> None:
 
 def restart_controller() -> None:
     """Stop slurmctld and start it again, as an administrator does."""
-    pid = int(Path("/run/slurm/slurmctld.pid").read_text())
-    os.kill(pid, signal.SIGTERM)
-    until(lambda: not alive(pid), "slurmctld has stopped", 60)
-    subprocess.run([HERE / "slurm-up.sh", "controller"], check=True, timeout=60)
+    with CONTROLLER:
+        pid = int(Path("/run/slurm/slurmctld.pid").read_text())
+        os.kill(pid, signal.SIGTERM)
+        until(lambda: not alive(pid), "slurmctld has stopped", 60)
+        subprocess.run([HERE / "slurm-up.sh", "controller"], check=True, timeout=60)
 
 
 def alive(pid: int) -> bool:
@@ -275,7 +279,10 @@ def allocated(scenario: Scenario) -> None:
     scenario.slurm("scancel", first)
     until(lambda: not scenario.queued(), "the allocation has ended", 60)
     scenario.finish("--unlock")
-    scenario.slurm(*allocation(scenario, "second"), "--wait", seconds=PATIENCE)
+    with CONTROLLER:
+        scenario.slurm(*allocation(scenario, "second"))
+        until(lambda: len(scenario.attempts()) == 4, "both jobs have been started again")
+    until(lambda: not scenario.queued(), "the second allocation has ended")
 
 
 def allocation(scenario: Scenario, name: str) -> list[str]:

@@ -147,7 +147,7 @@ def test_the_crate_holds_what_says_what_was_run(run: Run) -> None:
     for file in WORKFLOW:
         assert (OUT.parent / "workflow" / file).read_bytes() == Path(file).read_bytes()
         assert {"@id": f"workflow/{file}"} in graph["./"]["hasPart"]
-    table = graph["#job-results/tiny/mine/table.md"]
+    table = graph["#job-results/tiny/mine/table.json"]
     assert {"@id": "workflow/studies/mine/reported.csv"} in table["object"]
     names = [graph[author["@id"]]["name"] for author in graph["./"]["author"]]
     assert names == ["The developers", "Ada Lovelace"]

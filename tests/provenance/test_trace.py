@@ -81,7 +81,7 @@ def run(job: Callable[..., None]) -> Run:
 
 def solve(job: Callable[..., None], method: str, batch: str, start: tuple[str, ...] = (), result: str = "x") -> None:
     stem = f"{SR}/{method}/{batch}"
-    made = {f"{stem}.json": "{}", f"{stem}.safetensors": f"{method} {batch} {result}"}
+    made = {f"{stem}.safetensors": f"{method} {batch} {result}", f"{stem}.json": "{}"}
     settings = {"method": {"name": method, "steps": 40}}
     inputs = (f"{SR}/observation/{batch}.safetensors", *start, "own.safetensors")
     job("reconstruct", made, inputs, device="an H200", settings=settings)
@@ -119,7 +119,7 @@ def test_a_step_is_told_with_hash_device_settings_and_command(run: Run) -> None:
     assert f"{file}  sha256 {fingerprint(file).sha256[:12]}" in step
     assert "2026-11-20 17:25 UTC, 12.3 s on an H200, commit c0ffee000000, code 000000000000" in step
     assert "iagan: steps 40" in step
-    assert f"$ python -m reprior reconstruct --out {SR}/iagan/0000-0000.json" in step
+    assert f"$ python -m reprior reconstruct --out {SR}/iagan/0000-0000.safetensors" in step
 
 
 def test_a_download_is_told_with_origin_and_licence(run: Run) -> None:
@@ -182,8 +182,8 @@ LAST = BATCHES[1]
         ),
         (
             lambda job: solve(job, "iagan", LAST, (f"{SR}/csgm/{LAST}.safetensors",), "better"),
-            f"{SR}/iagan/{LAST}.csv was made anew after results/tiny/mine/table.md was made from it",
-            "results/tiny/mine/table.md",
+            f"{SR}/iagan/{LAST}.csv was made anew after results/tiny/mine/table.json was made from it",
+            "results/tiny/mine/table.json",
         ),
     ],
     ids=[

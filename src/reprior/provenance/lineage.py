@@ -82,4 +82,4 @@ class Lineage:
 
 def name(record: Record) -> str:
     """The file that stands for a job: of a reconstruction its images, of a training the weights."""
-    return str(max(record["outputs"]))
+    return str(record["result"])

@@ -129,6 +129,7 @@ def measured(
     import torch
 
     from reprior.devices import chosen_device
+    from reprior.machine import peak_memory_mib
     from reprior.memory import keep_freed_memory
 
     if memory is not None:
@@ -143,7 +144,7 @@ def measured(
     else:
         run = reconstruction(what, images, where) if what.stage == "reconstruct" else evaluation(what, images, raw)
         numbers = {"bytes": 0, **timed(run, images, clock, target)}
-    return {**numbers, "peak_mib": round(peak_mib(where), 1), "torch": torch.__version__}
+    return {**numbers, "peak_mib": round(peak_memory_mib(), 1), "torch": torch.__version__}
 
 
 def timed(run: Run, images: int, clock: Clock, target: float) -> dict[str, Any]:
@@ -278,17 +279,6 @@ def device_name(device: str) -> str:
     lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
     model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
     return f"{device} ({model or platform.processor() or platform.machine()})"
-
-
-def peak_mib(device: Any) -> float:
-    """Peak memory: the device's on CUDA, else that of this process."""
-    import resource
-
-    import torch
-
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 2**20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 def _digits(value: float) -> float:

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from reprior.errors import UserError
-from reprior.plan import Plan, render_spec
+from reprior.plan import Plan, Start, render_spec
 from reprior.resolve import make_plan
 
 CONFIG = {"scale": "tiny", "studies": ["mine"], "images_per_job": 2}
@@ -86,6 +86,16 @@ def drop(path: str) -> Callable[[Any], None]:
         for part in parents:
             content = content[part]
         del content[last]
+
+    return edit
+
+
+def both(first: Callable[[Any], None], second: Callable[[Any], None]) -> Callable[[Any], None]:
+    """An edit that makes two."""
+
+    def edit(content: Any) -> None:
+        first(content)
+        second(content)
 
     return edit
 
@@ -193,6 +203,37 @@ BROKEN = {
         r"artifacts.metrics: the name 'metrics' is reserved",
     ),
     "method name with a space": ("study", put("methods/a b", {"name": "bicubic"}), r"methods.a b: .*match pattern"),
+    "start in the middle of a misspelt method": (
+        "study",
+        put("methods/csgm-bp/start", "csgmm@5"),
+        r"methods.csgm-bp.start: there is no method of this study 'csgmm'; did you mean 'csgm'\?",
+    ),
+    "start after the last step": (
+        "study",
+        put("methods/csgm-bp/start", "csgm@100"),
+        r"csgm-bp.start: begins from step 10 of 'csgm', which takes 10 steps here; choose an earlier one",
+    ),
+    "start in the middle of restarts": (
+        "study",
+        both(put("methods/csgm-bp/start", "csgm@5"), put("methods/csgm/restarts", 3)),
+        r"csgm-bp.start: begins from step 1 of 'csgm', which has 3 restarts; set its `restarts: 1`",
+    ),
+    "start in the middle of what takes no steps": (
+        "study",
+        both(put("methods/csgm-bp/start", "up@5"), put("cases/sr/methods/up", {})),
+        r"csgm-bp.start: begins from step 5 of 'up', which takes no steps here",
+    ),
+    "start given in a case": (
+        "study",
+        put("cases/sr/methods/csgm-bp", {"start": "csgm"}),
+        r"cases.sr.methods.csgm-bp: name, label and start belong under 'methods'",
+    ),
+    "noise given twice": ("study", put("cases/sr/noise_norm", 0.1), r"cases.sr: give 'noise' or 'noise_norm', one"),
+    "steps of an unknown study": (
+        "scale",
+        put("study_steps", {"mien": 0.5}),
+        r"tiny.yaml: study_steps.mien: there is no study 'mien'; did you mean 'mine'\?",
+    ),
     "case without the method's start": (
         "study",
         drop("cases/sr/methods/csgm"),
@@ -315,6 +356,26 @@ def test_numbers_may_be_written_as_in_papers(project: Callable[..., Plan], tmp_p
     path = tmp_path / "studies/mine/study.yaml"
     path.write_text(path.read_text().replace("steps: 100", "lr: 1e-2"))
     assert make_plan(tmp_path, CONFIG).studies["mine"].cases["sr"].cells["csgm"].spec["lr"] == 0.01
+
+
+def test_a_start_in_the_middle_is_cut_with_the_steps_and_marked_where_it_is(project: Callable[..., Plan]) -> None:
+    cells = project(study=put("methods/csgm-bp/start", "csgm@50")).studies["mine"].cases["sr"].cells
+    assert cells["csgm-bp"].starts == {"start": Start("csgm", 5)}
+    assert (cells["csgm"].marks, cells["csgm-bp"].marks) == ((5,), ())
+
+
+def test_a_study_may_be_cut_otherwise_than_the_rest_of_the_scale(project: Callable[..., Plan]) -> None:
+    study = project(scale=put("study_steps", {"mine": 0.5})).studies["mine"]
+    assert study.cases["sr"].cells["csgm"].spec["steps"] == 50
+    assert study.note == "share of the steps: 0.5"
+
+
+def test_noise_may_be_given_by_its_norm_and_a_ratio_as_a_quotient(project: Callable[..., Plan]) -> None:
+    gaussian = put("cases/sr/operator", {"name": "gaussian", "ratio": "2500/49152"})
+    case = project(study=both(both(drop("cases/sr/noise"), put("cases/sr/noise_norm", 0.1)), gaussian))
+    planned = case.studies["mine"].cases["sr"]
+    assert planned.measured_noise == {"noise_norm": 0.1}
+    assert planned.operator["ratio"] * 49152 == pytest.approx(2500)
 
 
 def test_batches_are_named_by_their_images(project: Callable[..., Plan]) -> None:
@@ -451,8 +512,8 @@ SMALL = {"faces-drawn": {"dataset": {"name": "scenes-drawn"}, "count": 3, "of": 
 def test_what_a_scale_cuts_is_said_and_one_knob_restores_it(project: Callable[..., Plan]) -> None:
     scale = put("datasets", SMALL)
     cut, whole = project(scale=scale), project(scale=scale, config=put("whole", True))
-    assert cut.note == "3 of 7 images; share of the steps: csgm 0.1"
-    assert whole.note == ""
+    assert cut.studies["mine"].note == "3 of 7 images; share of the steps: csgm 0.1"
+    assert whole.studies["mine"].note == ""
     sizes = [plan.studies["mine"].images["faces"].spec.size for plan in (cut, whole)]
     steps = [plan.studies["mine"].cases["sr"].cells["csgm"].spec["steps"] for plan in (cut, whole)]
     assert (sizes, steps) == ([3, 7], [10, 100])
@@ -493,3 +554,91 @@ def test_planning_does_not_import_torch(root: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+CLAIM: dict[str, Any] = {
+    **{"text": "better", "metric": "psnr", "method": "csgm-bp", "against": "csgm", "cases": "s*", "above": 0}
+}
+
+
+def claimed(**given: Any) -> Callable[[Any], None]:
+    """An edit that adds a claim, with some keys otherwise and without those that are None."""
+
+    def edit(study: Any) -> None:
+        study["cases"]["sr8"] = copy.deepcopy(study["cases"]["sr"]) | {"methods": {"csgm": None, "up": None}}
+        study["cases"]["up"] = copy.deepcopy(study["cases"]["sr"]) | {"methods": {"up": None}}
+        study["claims"] = {"c": {key: value for key, value in (CLAIM | given).items() if value is not None}}
+
+    return edit
+
+
+def test_claims_are_one_artifact_before_the_others(project: Callable[..., Plan]) -> None:
+    plan = project(study=claimed(metric="lpips", method=["csgm-bp", "up"], **{"in": "some"}))
+    spec = render_spec(plan, "mine", "claims")
+    assert list(plan.studies["mine"].artifacts) == ["claims", "table1"]
+    assert (list(spec["cases"]), list(spec["methods"])) == (["sr", "sr8"], ["csgm", "csgm-bp", "up"])
+    (claim,) = spec["settings"]["claims"]
+    assert (claim["metric"], claim["above"], claim["below"], claim["scope"]) == ("lpips-alex", 0.0, None, "some")
+    assert claim["methods"] == [("csgm-bp", "csgm"), ("up", "csgm")]
+    assert claim["cases"] == [("sr", "sr"), ("sr8", "sr8")]
+    assert "claims" not in project().studies["mine"].artifacts
+
+
+@pytest.mark.parametrize(
+    ("given", "cases"),
+    [
+        ({"cases": ["sr8", "sr"], "against_cases": ["sr", "sr8"], "against": None}, [("sr8", "sr"), ("sr", "sr8")]),
+        ({"cases": ["s*"], "against_cases": "up", "against": "up"}, [("sr", "up"), ("sr8", "up")]),
+        ({"cases": ["sr", "s*", "sr8"]}, [("sr", "sr"), ("sr8", "sr8")]),
+    ],
+)
+def test_cases_of_a_claim_are_paired_in_order_and_once(
+    given: dict[str, Any], cases: Any, project: Callable[..., Plan]
+) -> None:
+    plan = project(study=claimed(**{"method": "csgm", "against": "up", **given}))
+    assert plan.studies["mine"].artifacts["claims"].settings["claims"][0]["cases"] == cases
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"cases": "ss"}, r"claims.c.cases: there is no case of this study 'ss'"),
+        ({"cases": "x*"}, r"claims.c.cases: there is no case of this study 'x\*'.* known: sr, sr8, up"),
+        ({"against_cases": ["srr"]}, r"claims.c.against_cases: .*'srr'; did you mean 'sr'"),
+        ({"method": "cgsm"}, r"claims.c.method: .*'cgsm'; did you mean 'csgm'"),
+        ({"against": ["cgsm"]}, r"claims.c.against: .*'cgsm'; did you mean 'csgm'"),
+        ({"metric": "pnsr"}, r"claims.c.metric: .*'pnsr'; did you mean 'psnr'.* known: .*seconds"),
+        ({"above": None}, r"claims.c: give 'above' or 'below' or both"),
+        ({"above": 1.5, "below": 0.5}, r"claims.c: no difference is above 1.5 and below 0.5"),
+        ({"above": "much"}, r"claims.c.above: .*number, got 'much'"),
+        ({"against": None}, r"claims.c: give 'against' .* or 'against_cases'"),
+        ({"cases": ["sr", "sr8", "up"], "against_cases": ["sr", "sr8"]}, r"expected one case, .* 3 of 'cases', got 2"),
+        ({"against": "csgm-bp"}, r"claims.c: holds 'csgm-bp' on the case 'sr' against itself"),
+        ({"against_cases": "sr", "against": None}, r"claims.c: holds 'csgm-bp' on the case 'sr' against itself"),
+        ({"cases": ["sr8", "up"]}, r"claims.c: none of its cases has the methods that it compares"),
+        ({"in": "most"}, r"claims.c.in: .*'every', 'some' or 'median', got 'most'"),
+        ({"inn": "some"}, r"claims.c.inn: unknown key; did you mean 'in'"),
+        ({"cases": []}, r"claims.c.cases: .*at least 1 item"),
+    ],
+)
+def test_a_broken_claim_gets_one_message(given: dict[str, Any], message: str, project: Callable[..., Plan]) -> None:
+    with pytest.raises(UserError) as caught:
+        project(study=claimed(**given))
+    assert re.search(f"study.yaml: .*{message}|study.yaml: {message}", str(caught.value)), str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_claims_are_named_by_the_house_and_listed_under_their_key(project: Callable[..., Plan]) -> None:
+    with pytest.raises(UserError, match="artifacts.claims: the name 'claims' is reserved"):
+        project(study=put("artifacts/claims", {}))
+    with pytest.raises(UserError, match="artifacts.table1.kind: a study's claims stand under its key 'claims'"):
+        project(study=put("artifacts/table1/kind", "claims"))
+
+
+def test_a_metric_that_two_networks_have_must_be_named_in_full(project: Callable[..., Plan]) -> None:
+    def edit(study: Any) -> None:
+        claimed(metric="lpips")(study)
+        study["metrics"].append({"name": "lpips", "net": "squeeze"})
+
+    with pytest.raises(UserError, match=r"claims.c.metric: .*'lpips'.* known: .*lpips-alex, lpips-squeeze"):
+        project(study=edit)

@@ -36,7 +36,7 @@ def write_estimate(path: Path, pictures: Sequence[Path]) -> Path:
     """A batch as `reconstruct` makes it, of images that were reconstructed elsewhere."""
     meta = {"study": "published", "case": "case", "method": "theirs", "ids": [each.stem for each in pictures]}
     save_arrays(path, {"images": np.stack([picture(each) for each in pictures])}, meta)
-    write_json(path.with_suffix(".json"), {"seconds_per_image": 0.0, "peak_memory_mib": 0.0})
+    write_json(path.with_suffix(".json"), {"seconds_per_image": 0.0, "peak_memory_mib": 0.0, "numbers": {}})
     return path
 
 

@@ -55,6 +55,13 @@ def test_noise_has_the_stated_level_on_the_unit_scale(tmp_path: Path, images: Pa
     assert noise.mean().item() == pytest.approx(0, abs=0.003)
 
 
+def test_noise_may_be_stated_by_its_norm(tmp_path: Path, images: Path) -> None:
+    case = {key: value for key, value in CASE.items() if key != "noise"} | {"operator": {"name": "identity"}}
+    observe(images, {**case, "noise_norm": 3.0}, tmp_path / "y.safetensors")
+    noise = load_tensors(tmp_path / "y.safetensors")[0]["y"] - load_tensors(images)[0]["images"]
+    assert noise.flatten(1).norm(dim=1).tolist() == pytest.approx([3.0, 3.0], rel=0.02)
+
+
 def test_an_image_is_observed_alike_alone_and_in_a_batch(tmp_path: Path, images: Path) -> None:
     prepare({**SELECTION, "first": 4, "count": 1}, tmp_path, tmp_path / "one.safetensors")
     for case in (CASE, {**CASE, "operator": {"name": "gaussian", "ratio": 0.01}}):

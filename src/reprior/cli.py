@@ -105,7 +105,9 @@ def _reconstruct(stage: Any) -> None:
     parser.add_argument("--label", required=True, help="the method's name in its study")
     parser.add_argument("--method", type=_json, required=True, help="JSON: name of the method and its settings")
     parser.add_argument("--generator", type=_json, help="JSON: name, settings and weights of the generator")
-    parser.add_argument("--start", type=Path, help="result of the method to begin from")
+    starts = "JSON: what the method begins from, {its argument: {file: a result, step: null or of which the state}}"
+    parser.add_argument("--starts", type=_json, default={}, help=starts)
+    parser.add_argument("--marks", type=_json, default=[], help="JSON: steps from which other methods begin")
     _long(parser)
     parser.add_argument("--out", type=Path, required=True)
 

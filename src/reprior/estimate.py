@@ -30,13 +30,14 @@ def describe(plan: Plan, root: Path) -> str:
         table += _hour_rows(device, columns, known)
     table += _disk_rows(columns, sized)
     paragraphs = [
-        [f"{plan.scale.title} (scale={plan.config.scale}). {plan.note}".rstrip()],
+        [f"{plan.scale.title} (scale={plan.config.scale})."],
+        [f"{name}: {study.note}" for name, study in plan.studies.items() if study.note],
         [f"{_COUNTING} {_SHARED if len(plan.studies) > 1 else ''}".rstrip()],
         _aligned(table),
         *_gaps(plan, devices, sized),
         _advice(plan, devices),
     ]
-    return "\n\n".join("\n".join(lines) for lines in paragraphs)
+    return "\n\n".join("\n".join(lines) for lines in paragraphs if lines)
 
 
 def hours(plan: Plan, known: Known) -> dict[str, float]:

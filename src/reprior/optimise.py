@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,7 +12,7 @@ from torch.optim.adam import adam  # the class `Adam` would import all of torch'
 
 from reprior.watch import Watch
 
-__all__ = ["Keep", "Objective", "Optimum", "Variables", "minimise"]
+__all__ = ["Keep", "Moments", "Objective", "Optimum", "Variables", "minimise"]
 
 Variables = dict[str, Tensor]
 """What is optimised: each tensor has the N problems along its first axis."""
@@ -20,6 +20,16 @@ Objective = Callable[[Variables, int], tuple[Tensor, Mapping[str, Tensor]]]
 """(variables, step) -> loss [N], and what is wanted of this iterate: tensors [N, ...]."""
 Keep = Literal["best", "last"]
 """Which iterate is the result: that of minimal loss (IAGAN's text) or the last one (its released code)."""
+_OF_VARIABLES = ("variables", "exp_avg", "exp_avg_sq")
+
+
+@dataclass(frozen=True)
+class Moments:
+    """What Adam remembers of a variable: its running averages, of so many updates."""
+
+    exp_avg: Tensor
+    exp_avg_sq: Tensor
+    updates: int
 
 
 @dataclass(frozen=True)
@@ -47,6 +57,7 @@ def minimise(
     keep: Keep = "best",
     schedule: Callable[[float], float] | None = None,
     project: Callable[[Variables], None] | None = None,
+    carried: Mapping[str, Moments] | None = None,
     watch: Watch | None = None,
     name: str = "minimise",
 ) -> Optimum:
@@ -57,10 +68,12 @@ def minimise(
     variables in place after each update. A row whose loss is not finite is `diverged` and `keep` chooses among its
     finite iterates (where there is none, its first iterate is the result); other rows go on undisturbed. Nothing here
     waits for the device. A random draw in `objective` must depend on `step` alone, so that a run that `watch` resumes
-    ends as an undisturbed one.
+    ends as an undisturbed one. Adam starts with no memory, but for the variables whose moments are `carried` over from
+    an earlier run. The state after the steps that `watch` marks is handed to it: an objective calls its image "x".
     """
-    run = Run(start, steps, lr, keep)
-    for step in (watch or Watch()).steps(name, run):
+    watch = watch or Watch()
+    run = Run(start, steps, lr, keep, carried or {}, watch.marks)
+    for step in watch.steps(name, run):
         loss, kept = objective(run.variables, step)
         run.record(loss.detach(), kept)
         if step + 1 < steps:
@@ -68,13 +81,22 @@ def minimise(
             if project is not None:
                 with torch.no_grad():
                     project(run.variables)
+    watch.note(run.parameters, run.marked)
     return run.optimum()
 
 
 class Run:
     """One optimisation under way: all that a checkpoint must hold."""
 
-    def __init__(self, start: Mapping[str, Tensor], steps: int, lr: float | Mapping[str, float], keep: Keep) -> None:
+    def __init__(
+        self,
+        start: Mapping[str, Tensor],
+        steps: int,
+        lr: float | Mapping[str, float],
+        keep: Keep,
+        carried: Mapping[str, Moments],
+        marks: Sequence[int],
+    ) -> None:
         self.variables: Variables = {
             key: value.detach().clone(memory_format=torch.contiguous_format).requires_grad_()
             for key, value in start.items()
@@ -82,6 +104,14 @@ class Run:
         self.rates = {key: lr[key] if isinstance(lr, Mapping) else lr for key in start}
         self.exp_avg = {key: torch.zeros_like(value, requires_grad=False) for key, value in self.variables.items()}
         self.exp_avg_sq = {key: torch.zeros_like(value, requires_grad=False) for key, value in self.variables.items()}
+        self.updates = {key: carried[key].updates if key in carried else 0 for key in start}
+        """Before this run."""
+        for key, moments in carried.items():
+            self.exp_avg[key].copy_(moments.exp_avg)
+            self.exp_avg_sq[key].copy_(moments.exp_avg_sq)
+        self.marks = marks
+        self.marked: dict[str, Tensor] = {}
+        """The iterate and Adam's moments at each of the marks: `500.variables.z`."""
         self.keep = keep
         self.steps = steps
         self.step = 0
@@ -106,11 +136,15 @@ class Run:
         for key, value in kept.items():
             old = self.kept.get(key, value)
             self.kept[key] = torch.where(taken.view(-1, *[1] * (value.ndim - 1)), value, old)
+        if self.step in self.marks:
+            here = {"kept": kept, **{name: getattr(self, name) for name in _OF_VARIABLES}}
+            for name, tensors in here.items():
+                self.marked |= {f"{self.step}.{name}.{key}": v.detach().clone() for key, v in tensors.items()}
 
     def descend(self, loss: Tensor, factor: float) -> None:
         """One step of Adam on the sum of the losses, gradients taken for the variables alone."""
         gradients = torch.autograd.grad(loss.sum(), list(self.variables.values()))
-        count = torch.full((), float(self.step), device=loss.device)
+        counts = {n: torch.full((), float(n + self.step), device=loss.device) for n in set(self.updates.values())}
         for (key, value), gradient in zip(self.variables.items(), gradients, strict=True):
             adam(
                 [value.detach()],
@@ -119,7 +153,7 @@ class Run:
                 [self.exp_avg[key]],
                 [self.exp_avg_sq[key]],
                 [],
-                [count.clone()],
+                [counts[self.updates[key]].clone()],
                 fused=True,
                 amsgrad=False,
                 beta1=0.9,
@@ -130,6 +164,11 @@ class Run:
                 maximize=False,
             )
 
+    @property
+    def parameters(self) -> int:
+        """How many values are optimised for each of the problems."""
+        return sum(value[0].numel() for value in self.variables.values())
+
     def optimum(self) -> Optimum:
         """The result, once all steps are done."""
         status = tuple("diverged" if bad else "ok" for bad in self.diverged.tolist())
@@ -139,8 +178,9 @@ class Run:
         """The state as named tensors; a finished run needs only its result."""
         state = {name: getattr(self, name) for name in ("loss", "kept_step", "diverged", "trace")}
         state |= {f"kept.{key}": value for key, value in self.kept.items()}
+        state |= {f"marked.{key}": value for key, value in self.marked.items()}
         if self.step < self.steps:
-            for name in ("variables", "exp_avg", "exp_avg_sq"):
+            for name in _OF_VARIABLES:
                 state |= {f"{name}.{key}": value for key, value in getattr(self, name).items()}
         return state
 
@@ -151,8 +191,10 @@ class Run:
             getattr(self, name).copy_(state[name])
         # Copies, because what a file is mapped to is not aligned, and alignment may change how sums are rounded.
         device = self.loss.device
-        self.kept = {key[5:]: value.to(device, copy=True) for key, value in state.items() if key.startswith("kept.")}
+        for name in ("kept", "marked"):
+            found = {key.removeprefix(f"{name}."): v for key, v in state.items() if key.startswith(f"{name}.")}
+            setattr(self, name, {key: value.to(device, copy=True) for key, value in found.items()})
         if step < self.steps:
-            for name in ("variables", "exp_avg", "exp_avg_sq"):
+            for name in _OF_VARIABLES:
                 for key, value in getattr(self, name).items():
                     value.data.copy_(state[f"{name}.{key}"])

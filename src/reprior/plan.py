@@ -47,15 +47,25 @@ class ImagePlan:
 
 
 @dataclass(frozen=True)
+class Start:
+    """What a method begins from: another's result, or its state after some of its steps."""
+
+    method: str
+    step: int | None = None
+
+
+@dataclass(frozen=True)
 class Cell:
     """One method on one case."""
 
     method: str
     spec: Spec
     """The plug-in's name and every setting."""
-    start: str | None
-    """The method whose result this one begins from."""
+    starts: Mapping[str, Start]
+    """What this one begins from, by the name of the plug-in's argument."""
     generator: str | None
+    marks: tuple[int, ...] = ()
+    """The steps from which other methods begin: their states are kept."""
 
     @property
     def iterates(self) -> bool:
@@ -73,10 +83,16 @@ class CasePlan:
     images: ImagePlan
     operator: Spec
     noise: float
+    noise_norm: float | None
     generator: str | None
     cells: Mapping[str, Cell]
     gap: str | None
     folder: Path
+
+    @property
+    def measured_noise(self) -> dict[str, float]:
+        """The noise as jobs are told of it."""
+        return {"noise_norm": self.noise_norm} if self.noise_norm else {"noise": self.noise}
 
 
 @dataclass(frozen=True)
@@ -96,6 +112,8 @@ class StudyPlan:
 
     name: str
     title: str
+    note: str
+    """What every artifact says of the scale and of what it cuts here."""
     folder: Path
     reported: Path
     generators: Mapping[str, Spec]
@@ -115,8 +133,6 @@ class Plan:
     studies: Mapping[str, StudyPlan]
     weights: Mapping[str, Weights]
     """All that can be converted or trained, by name."""
-    note: str
-    """What every artifact says of the scale and of what was cut."""
     metric_gaps: Mapping[str, str] = field(default_factory=dict)
     """Metrics that are not computed, with the reason."""
     root: Path = Path()
@@ -182,7 +198,7 @@ def render_spec(plan: Plan, study_name: str, artifact_name: str) -> dict[str, An
         "scale": plan.config.scale,
         "scale_title": plan.scale.title,
         "comparable": plan.scale.comparable,
-        "note": plan.note,
+        "note": study.note,
         "settings": artifact.settings,
         "methods": {method: {"label": study.labels[method]} for method in methods},
         "cases": {case.name: _case_spec(case, methods) for case in cases},
@@ -198,7 +214,7 @@ def _case_spec(case: CasePlan, methods: Sequence[str]) -> dict[str, Any]:
         "dataset": case.images.spec.dataset["name"],
         "generator": case.generator,
         "operator": case.operator,
-        "noise": case.noise,
+        **case.measured_noise,
         "gap": case.gap,
         "count": case.images.spec.size,
         "batches": case.images.batches,

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from reprior import plugins
+from reprior.claims import CLAIMS, claims_artifact
 from reprior.errors import UserError
 from reprior.metrics import metric_id
-from reprior.plan import OBSERVATION, Artifact, CasePlan, Cell, ImagePlan, Plan, StudyPlan
+from reprior.plan import OBSERVATION, Artifact, CasePlan, Cell, ImagePlan, Plan, Start, StudyPlan
 from reprior.study import (
     Case,
     Config,
@@ -18,6 +20,7 @@ from reprior.study import (
     ImageSet,
     Scale,
     Spec,
+    Study,
     Substitute,
     checked_spec,
     load_scale,
@@ -44,7 +47,7 @@ def make_plan(root: Path, config: Mapping[str, Any]) -> Plan:
     weights = known_weights(root)
     resolvers = (_Resolver(root, checked, scale, scale_path, weights, name) for name in checked.studies)
     studies = {resolver.name: resolver.study_plan() for resolver in resolvers}
-    return Plan(checked, scale, studies, weights, _note(scale), _metric_gaps(scale, studies), root)
+    return Plan(checked, scale, studies, weights, _metric_gaps(scale, studies), root)
 
 
 def _check_images_per_job(config: Config, path: Path) -> None:
@@ -72,14 +75,16 @@ def _images_per_job(config: Config, generator: str | None) -> int:
 def _whole(scale: Scale) -> Scale:
     """The scale with nothing cut: every image that there is, the study's own steps."""
     datasets = {name: s.model_copy(update={"count": s.of or s.count}) for name, s in scale.datasets.items()}
-    return scale.model_copy(update={"datasets": datasets, "steps": {}})
+    return scale.model_copy(update={"datasets": datasets, "steps": {}, "study_steps": {}})
 
 
-def _note(scale: Scale) -> str:
-    """The scale's note and what it cuts: `8 of 64 images; share of the steps: csgm 0.25`."""
-    cut = [s for s in scale.datasets.values() if s.count and s.count != s.of]
+def _note(scale: Scale, name: str, study: Study, shares: Mapping[str, float]) -> str:
+    """The scale's note and what it cuts of a study: `8 of 64 images; share of the steps: csgm 0.25`."""
+    used = (scale.datasets.get(str(images.dataset.get("name"))) for images in study.images.values())
+    cut = [s for s in used if s and s.count and s.count != s.of]
     images = dict.fromkeys(f"{s.count}{f' of {s.of}' if s.of else ''} images" for s in cut)
-    steps = ", ".join(f"{name} {share:.4g}" for name, share in sorted(scale.steps.items()))
+    given = scale.study_steps.get(name)
+    steps = f"{given:.4g}" if given else ", ".join(f"{method} {share:.4g}" for method, share in shares.items())
     return "; ".join(filter(None, [scale.note, *images, f"share of the steps: {steps}" if steps else ""]))
 
 
@@ -93,6 +98,9 @@ def _check_scale(scale: Scale, path: Path) -> None:
     for section, entries in (("steps", scale.steps), ("methods", scale.methods)):
         for name in entries:
             reference(name, plugins.names("method"), path, f"{section}.{name}", "method")
+    for name in scale.study_steps:
+        known = (folder.parent.name for folder in (path.parent.parent / "studies").glob("*/study.yaml"))
+        reference(name, known, path, f"study_steps.{name}", "study")
     for name, share in scale.steps.items():
         if "steps" not in plugins.plugin("method", name).settings.model_fields:
             raise UserError(
@@ -117,8 +125,20 @@ class _Resolver:
         self.config, self.scale, self.scale_path, self.weights, self.name = config, scale, scale_path, weights, name
         self.study, self.path = load_study(root, name)
         self.gaps = scale.gaps.get(name, {})
+        self.shares = self._shares()
         self.folder = Path(config.results) / config.scale / name
         self.reported = self.path.with_name("reported.csv").relative_to(root)
+
+    def _shares(self) -> dict[str, float]:
+        """The share of its steps that each method (by plug-in) of the study takes at this scale."""
+        used = {str(entry.get("name")) for entry in self.study.methods.values()}.intersection(plugins.names("method"))
+        iterating = sorted(n for n in used if "steps" in plugins.plugin("method", n).settings.model_fields)
+        given = self.scale.study_steps.get(self.name)
+        return (
+            dict.fromkeys(iterating, given)
+            if given
+            else {n: self.scale.steps[n] for n in iterating if n in self.scale.steps}
+        )
 
     def study_plan(self) -> StudyPlan:
         """The whole study."""
@@ -130,17 +150,20 @@ class _Resolver:
                 reference(pattern, study.cases, self.scale_path, f"gaps.{self.name}", "case")
         generators = {name: self._generator(name, spec) for name, spec in study.generators.items()}
         images = {name: self._images(name, spec, generators) for name, spec in study.images.items()}
+        metrics = tuple(self._metric(index, spec) for index, spec in enumerate(study.metrics))
         return StudyPlan(
             name=self.name,
             title=study.title,
+            note=_note(self.scale, self.name, study, self.shares),
             folder=self.folder,
             reported=self.reported,
             generators=generators,
             labels={name: str(entry.get("label", name)) for name, entry in study.methods.items()},
-            metrics=tuple(self._metric(index, spec) for index, spec in enumerate(study.metrics)),
+            metrics=metrics,
             images=images,
             cases={name: self._case(name, case, images[case.images]) for name, case in study.cases.items()},
-            artifacts={name: self._artifact(name, spec) for name, spec in study.artifacts.items()},
+            artifacts=claims_artifact(study, metrics, self.path)
+            | {name: self._artifact(name, spec) for name, spec in study.artifacts.items()},
         )
 
     def _images(self, name: str, spec: ImageSet, generators: Mapping[str, Spec]) -> ImagePlan:
@@ -196,7 +219,7 @@ class _Resolver:
 
     def _case(self, name: str, case: Case, images: ImagePlan) -> CasePlan:
         operator = checked_spec("operator", case.operator, self.path, f"cases.{name}.operator")
-        cells = {method: self._cell(name, case, method) for method in case.methods}
+        cells = self._marked(name, {method: self._cell(name, case, method) for method in case.methods})
         return CasePlan(
             study=self.name,
             name=name,
@@ -204,6 +227,7 @@ class _Resolver:
             images=images,
             operator=operator,
             noise=case.noise,
+            noise_norm=case.noise_norm,
             generator=case.generator,
             cells=cells,
             gap=case.gap or self._gap(name),
@@ -225,40 +249,69 @@ class _Resolver:
         key = f"methods.{name}"
         if name in RESERVED:
             raise UserError(f"{self.path}: {key}: the name '{name}' is reserved; choose another")
-        checked = checked_spec("method", entry, self.path, key, also=("label", "start"))
-        needs_start = "start" in plugins.plugin("method", checked["name"]).needs
-        if needs_start and "start" not in entry:
-            raise UserError(
-                f"{self.path}: {key}.start: is missing; '{checked['name']}' begins from another method's result"
-            )
-        if not needs_start and "start" in entry:
+        checked = checked_spec("method", entry, self.path, key, also=("label", "start", *_starts(entry)))
+        starts = _starts(entry)
+        if "start" in entry and "start" not in starts:
             raise UserError(
                 f"{self.path}: {key}.start: '{checked['name']}' does not begin from another method's result"
             )
+        for need in starts:
+            if need not in entry:
+                raise UserError(
+                    f"{self.path}: {key}.{need}: is missing; '{checked['name']}' begins from another method's result"
+                )
+            start = _parsed_start(entry[need])
+            reference(start.method, self.study.methods, self.path, f"{key}.{need}", "method of this study")
         return checked
 
     def _cell(self, case_name: str, case: Case, method: str) -> Cell:
         key = f"cases.{case_name}.methods.{method}"
         entry = self.study.methods[method]
-        if set(case.methods[method] or {}) & {"name", "label", "start"}:
-            raise UserError(f"{self.path}: {key}: name, label and start belong under 'methods'; only settings go here")
-        override = case.methods[method] or {}
-        spec = checked_spec("method", {**entry, **override}, self.path, key, also=("label", "start"))
-        start, needs = spec.pop("start", None), plugins.plugin("method", spec["name"]).needs
+        override, fixed = case.methods[method] or {}, ("name", "label", *_starts(entry))
+        if set(override) & {*fixed, "start"}:
+            named = ", ".join(fixed[:-1]) + f" and {fixed[-1]}"
+            raise UserError(f"{self.path}: {key}: {named} belong under 'methods'; only settings go here")
+        spec = checked_spec("method", {**entry, **override}, self.path, key, also=fixed[1:])
         spec.pop("label", None)
-        if start is not None and start not in case.methods:
-            raise UserError(
-                f"{self.path}: {key}: begins from '{start}', which this case lacks{nearest(start, case.methods)}"
-            )
-        if "generator" in needs and case.generator is None:
+        starts = {need: self._start(f"{key}.{need}", case, spec.pop(need)) for need in fixed[2:]}
+        needs_generator = "generator" in plugins.plugin("method", spec["name"]).needs
+        if needs_generator and case.generator is None:
             raise UserError(f"{self.path}: cases.{case_name}.generator: is missing; '{method}' needs one")
-        return Cell(method, self._scaled(spec), start, case.generator if "generator" in needs else None)
+        return Cell(method, self._scaled(spec), starts, case.generator if needs_generator else None)
+
+    def _start(self, key: str, case: Case, text: str) -> Start:
+        """What a cell begins from, the step cut as the scale cuts the steps of that method."""
+        start = _parsed_start(text)
+        if start.method not in case.methods:
+            raise UserError(
+                f"{self.path}: {key.rpartition('.')[0]}: begins from '{start.method}', which this case lacks"
+                f"{nearest(start.method, case.methods)}"
+            )
+        share = self.shares.get(self.study.methods[start.method]["name"], 1.0)
+        return start if start.step is None else replace(start, step=max(1, round(start.step * share)))
+
+    def _marked(self, case: str, cells: Mapping[str, Cell]) -> dict[str, Cell]:
+        """The cells, each with the steps that others begin from."""
+        marks: dict[str, set[int]] = {method: set() for method in cells}
+        for cell in cells.values():
+            for need, start in cell.starts.items():
+                if start.step is not None:
+                    self._check_mark(f"cases.{case}.methods.{cell.method}.{need}", start, cells[start.method].spec)
+                    marks[start.method].add(start.step)
+        return {method: replace(cell, marks=tuple(sorted(marks[method]))) for method, cell in cells.items()}
+
+    def _check_mark(self, key: str, start: Start, spec: Spec) -> None:
+        begins = f"{self.path}: {key}: begins from step {start.step} of '{start.method}', which"
+        if start.step is not None and start.step >= spec.get("steps", 0):
+            raise UserError(f"{begins} takes {spec.get('steps', 'no')} steps here; choose an earlier one")
+        if spec.get("restarts", 1) > 1:
+            raise UserError(f"{begins} has {spec['restarts']} restarts; set its `restarts: 1`")
 
     def _scaled(self, spec: Spec) -> Spec:
         """A method's settings at this scale."""
         name = spec["name"]
-        if name in self.scale.steps:
-            spec = {**spec, "steps": max(1, round(spec["steps"] * self.scale.steps[name]))}
+        if name in self.shares:
+            spec = {**spec, "steps": max(1, round(spec["steps"] * self.shares[name]))}
         if name in self.scale.methods:
             override = self.scale.methods[name]
             spec = checked_spec("method", {**spec, **override}, self.scale_path, f"methods.{name}")
@@ -266,9 +319,13 @@ class _Resolver:
 
     def _artifact(self, name: str, spec: Spec) -> Artifact:
         key = f"artifacts.{name}"
-        if name == "metrics":
-            raise UserError(f"{self.path}: {key}: the name 'metrics' is reserved; choose another")
+        if name in ("metrics", CLAIMS):
+            raise UserError(f"{self.path}: {key}: the name '{name}' is reserved; choose another")
         kind = spec.get("kind")
+        if kind == CLAIMS:
+            raise UserError(
+                f"{self.path}: {key}.kind: a study's claims stand under its key '{CLAIMS}', beside 'artifacts'"
+            )
         renamed = {"name": kind, **{k: v for k, v in spec.items() if k != "kind"}}
         if not isinstance(kind, str):
             raise UserError(
@@ -278,3 +335,18 @@ class _Resolver:
         constants = plugins.plugin("artifact", kind).constants
         del settings["name"]
         return Artifact(name, kind, settings, tuple(constants["SUFFIXES"]), constants["READS"])
+
+
+def _starts(entry: Spec) -> tuple[str, ...]:
+    """Names of the results of other methods that a method begins from: whatever else it is given."""
+    try:
+        needs = plugins.plugin("method", str(entry.get("name"))).needs
+    except KeyError:
+        return ()
+    return tuple(need for need in needs if need not in ("problem", "generator"))
+
+
+def _parsed_start(text: str) -> Start:
+    """`csgm`: its result; `csgm@500`: its state after 500 steps."""
+    method, at, step = str(text).partition("@")
+    return Start(method, int(step)) if at and step.isdecimal() else Start(str(text))

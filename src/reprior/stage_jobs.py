@@ -69,19 +69,27 @@ def observe(images: Path, case: Spec, out: Path) -> Job:
 
 
 def reconstruct(
-    observation: Path, label: str, method: Spec, generator: Spec | None, start: Path | None, out: Path, **_: Any
+    observation: Path,
+    label: str,
+    method: Spec,
+    generator: Spec | None,
+    starts: Mapping[str, Spec],
+    marks: Sequence[int],
+    out: Path,
+    **_: Any,
 ) -> Job:
     """One method on one batch."""
     from reprior.files import read_meta
 
     weights = [Path(generator["weights"])] if generator else []
-    inputs = (observation, *([start] if start else []), *weights)
+    inputs = (observation, *(Path(start["file"]) for start in starts.values()), *weights)
+    settings = {"label": label, "method": method, "generator": generator, "starts": starts, "marks": marks}
     operator = read_meta(observation)["operator"]
     return Job(
         "reconstruct",
         (out, out.with_suffix(".json")),
         inputs,
-        {"label": label, "method": method, "generator": generator},
+        settings,
         modules("reconstruct", method=method, operator=operator, generator=generator),
     )
 

@@ -17,21 +17,15 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from reprior import plugins
 from reprior.errors import UserError
-from reprior.types import Count, Fraction, Whole
+from reprior.types import Count, Fraction, Positive, Whole, quotient
 
 Model = TypeVar("Model", bound=BaseModel)
 Spec = dict[str, Any]
 """A plug-in by name with its settings: `{name: bicubic, scale: 4}`."""
 
 
-def _noise(value: Any) -> Any:
-    """Noise levels may be written as the papers do: 10/255."""
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*/\s*(\d+(?:\.\d+)?)\s*", value) if isinstance(value, str) else None
-    return float(match[1]) / float(match[2]) if match and float(match[2]) else value
-
-
-Noise = Annotated[float, BeforeValidator(_noise), Field(ge=0, le=1)]
-"""Standard deviation of the noise on the [0, 1] scale."""
+Noise = Annotated[float, BeforeValidator(quotient), Field(ge=0, le=1)]
+"""Standard deviation of the noise on the [0, 1] scale; may be written as the papers do, 10/255."""
 Key = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]*$")]
 """A name that becomes a folder: letters, digits, dots and dashes."""
 
@@ -111,11 +105,19 @@ class Case(Strict):
     images: str
     operator: Spec
     noise: Noise = 0.0
+    noise_norm: Positive | None = None
+    """sqrt(E ||e||^2) of a whole measurement, in the place of `noise`: each of m entries then has this / sqrt(m)."""
     generator: str | None = None
     methods: dict[Key, dict[str, Any] | None] = Field(min_length=1)
     """Methods by name, each with the settings that differ here from the study's."""
     gap: str | None = None
     """Why the case cannot be computed: it is then planned as a labelled gap."""
+
+    @model_validator(mode="after")
+    def _one_noise(self) -> Case:
+        if self.noise and self.noise_norm:
+            raise ValueError("give 'noise' or 'noise_norm', one of them")
+        return self
 
 
 class Paper(Strict):
@@ -123,6 +125,48 @@ class Paper(Strict):
 
     citation: str
     url: str
+
+
+Names = Annotated[
+    list[str], BeforeValidator(lambda value: [value] if isinstance(value, str) else value), Field(min_length=1)
+]
+"""One name, or a list of them."""
+Bound = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class Claim(Strict):
+    """What a paper says in words, as bounds on a difference of two averages: `method` less `against`."""
+
+    text: str
+    where: str = ""
+    metric: str
+    method: Names
+    against: Names | None = None
+    """The same method without one: it is then held against itself in other cases."""
+    cases: Names
+    """Names, or patterns of them."""
+    against_cases: Names | None = None
+    """The case of the right side, one for each of `cases` or one for all; the same case without."""
+    above: Bound | None = None
+    below: Bound | None = None
+    scope: Literal["every", "some", "median"] = Field(default="every", alias="in")
+    """Of the comparisons: which of them, or whether their median, must keep the bounds."""
+    note: str = ""
+    """How the words were turned into numbers."""
+
+    @model_validator(mode="after")
+    def _bounds(self) -> Claim:
+        if self.above is None and self.below is None:
+            raise ValueError("give 'above' or 'below' or both: what the difference must be")
+        if self.above is not None and self.below is not None and self.above >= self.below:
+            raise ValueError(f"no difference is above {self.above:g} and below {self.below:g}; correct one of the two")
+        return self
+
+    @model_validator(mode="after")
+    def _two_sides(self) -> Claim:
+        if self.against is None and self.against_cases is None:
+            raise ValueError("give 'against' (another method) or 'against_cases' (other cases) or both")
+        return self
 
 
 class Study(Strict):
@@ -136,6 +180,8 @@ class Study(Strict):
     metrics: list[Spec] = Field(min_length=1)
     cases: dict[Key, Case] = Field(min_length=1)
     artifacts: dict[Key, Spec] = Field(min_length=1)
+    claims: dict[Key, Claim] = {}
+    """What the paper says in words, by a name of one's own."""
 
 
 class Substitute(Strict):
@@ -168,6 +214,8 @@ class Scale(Strict):
     generators: dict[str, Spec] = {}
     steps: dict[str, Fraction] = {}
     """Share of the steps of a method (by plug-in) that is run."""
+    study_steps: dict[str, Fraction] = {}
+    """By study: the share of the steps of all its methods, in the place of `steps`."""
     methods: dict[str, dict[str, Any]] = {}
     """Settings of a method (by plug-in) that differ at this scale."""
     metrics: dict[str, dict[str, Any]] = {}
@@ -251,7 +299,7 @@ def _fields(model: type[BaseModel], place: list[str]) -> Iterable[str]:
         if part in model.model_fields:
             found = _model_in(model.model_fields[part].annotation)
             model = found or model
-    return model.model_fields
+    return [field.alias or name for name, field in model.model_fields.items()]
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:
@@ -339,9 +387,6 @@ def load_recipes(root: Path) -> dict[str, tuple[Training, Path]]:
 
 def _check_references(study: Study, path: Path) -> None:
     refer = partial(reference, path=path)
-    for name, entry in study.methods.items():
-        if "start" in entry:
-            refer(str(entry["start"]), study.methods, key=f"methods.{name}.start", what="method of this study")
     for name, case in study.cases.items():
         key = f"cases.{name}"
         refer(case.images, study.images, key=f"{key}.images", what="image set")
@@ -354,3 +399,9 @@ def _check_references(study: Study, path: Path) -> None:
             refer(str(case_name), study.cases, key=f"artifacts.{name}.cases", what="case of this study")
         for method in artifact.get("methods") or []:
             refer(str(method), study.methods, key=f"artifacts.{name}.methods", what="method of this study")
+        for part in ("panels", "groups"):
+            shown = artifact.get(part)
+            for title, cases in (shown if isinstance(shown, Mapping) else {}).items():
+                for case_name in cases:
+                    key = f"artifacts.{name}.{part}.{title}"
+                    refer(str(case_name), artifact.get("cases") or [], key=key, what="case of this artifact")

@@ -53,6 +53,8 @@ class _Shared:
     """By the name of an optimisation: its steps done and its state. None until the file was looked for."""
     looping: bool = False
     asked_to_stop: int | None = None
+    parameters: int | None = None
+    marked: list[Mapping[str, Tensor]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,8 @@ class Watch:
     """Time between two checkpoints."""
     fingerprint: str = ""
     """Stands for all settings and inputs: a checkpoint of another fingerprint is not used."""
+    marks: tuple[int, ...] = ()
+    """Steps after which the state of an optimisation is kept, for methods that begin from there."""
     part: str = ""
     """Which part of the job this is, as in `0-8`: see `within`."""
     _shared: _Shared = field(default_factory=_Shared, repr=False)
@@ -104,6 +108,24 @@ class Watch:
             if progress:
                 progress.close()
         self._keep(name, run)
+
+    def note(self, parameters: int, marked: Mapping[str, Tensor]) -> None:
+        """What a finished optimisation hands on: how many values an image has, and its state at the marks."""
+        self._shared.parameters = max(parameters, self._shared.parameters or 0)
+        self._shared.marked.append(marked)
+
+    @property
+    def parameters(self) -> int | None:
+        """How many values were optimised for each image; None where nothing was."""
+        return self._shared.parameters
+
+    @property
+    def marked(self) -> dict[str, Tensor]:
+        """The states at the marks, of all images: `500.variables.z` [N, ...]."""
+        import torch
+
+        parts = self._shared.marked
+        return {key: torch.cat([part[key] for part in parts]) for key in (parts[0] if parts else ())}
 
     def _parts(self) -> dict[str, tuple[int, dict[str, Tensor]]]:
         if self._shared.parts is None:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reprior.errors import UserError
-from reprior.metrics.averaging import about, average, bootstrap_interval
+from reprior.metrics.averaging import about, average, bootstrap_interval, difference_interval
 
 errors = st.lists(st.floats(1e-6, 1), min_size=1, max_size=20)
 several = st.lists(st.floats(1e-6, 1), min_size=2, max_size=12)
@@ -129,3 +129,24 @@ def test_a_large_table_takes_no_time() -> None:
     for seed in range(100):
         bootstrap_interval("psnr", psnrs(100, seed))
     assert perf_counter() - start < 1
+
+
+@settings(max_examples=30)
+@given(several, st.floats(-3, 3))
+def test_images_drawn_together_hide_what_they_share(values: list[float], shift: float) -> None:
+    moved = [value + shift for value in values]
+    assert difference_interval("mse", moved, values, paired=True) == pytest.approx((shift, shift), abs=1e-9)
+
+
+def test_images_drawn_independently_have_the_interval_of_the_normal_law() -> None:
+    left, right = psnrs(400, seed=1), psnrs(400, seed=2)
+    half = 1.96 * math.sqrt(left.var() / 400 + right.var() / 400)
+    middle = left.mean() - right.mean()
+    found = difference_interval("psnr-mean", left, right, paired=False)
+    assert found == pytest.approx((middle - half, middle + half), abs=0.06 * half)
+
+
+def test_a_difference_has_no_interval_for_one_image_or_what_is_not_finite() -> None:
+    assert difference_interval("psnr", [20.0], [20.0, 21.0], paired=False) is None
+    assert difference_interval("psnr", [20.0, math.nan], [20.0, 21.0], paired=True) is None
+    assert difference_interval("psnr", [math.inf, math.inf], [20.0, 21.0], paired=True) is None

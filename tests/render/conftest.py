@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 from reprior.files import save_arrays, write_json
+from reprior.render import style
 from reprior.render.artifact import render
 from reprior.render.report import build
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from reprior.render.context import Context
 
 METHODS = {
     "bicubic": "Bicubic",
@@ -133,7 +140,7 @@ class MadeUp:
             "plugin": method,
             "settings": {"steps": 100, "lr": 0.1, "note": "<script>alert(1)</script>"},
             "generator": {"name": "began", "size": 64} if method != "bicubic" else None,
-            "start": None,
+            "starts": {},
             "seconds": 3.0,
             "seconds_per_image": 1.5,
             "peak_memory_mib": 400.0,
@@ -191,6 +198,21 @@ class MadeUp:
 def made_up(tmp_path: Path) -> MadeUp:
     """A fresh made-up study."""
     return MadeUp(tmp_path)
+
+
+@pytest.fixture
+def figures(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Figure, list[str]]]:
+    """Every figure with the notes below it, in the place of its files, which take most of the time."""
+    made: list[tuple[Figure, list[str]]] = []
+
+    def kept(context: Context, figure: Figure, notes: Iterable[str] = ()) -> None:
+        made.append((figure, list(notes)))
+        pyplot.close(figure)
+
+    from matplotlib import pyplot
+
+    monkeypatch.setattr(style, "save", kept)
+    return made
 
 
 @pytest.fixture

@@ -124,14 +124,14 @@ def image_plan(wildcards):
 
 def observed_case(wildcards):
     case = case_of(wildcards)
-    return {"study": case.study, "case": case.name, "operator": case.operator, "noise": case.noise}
+    return {"study": case.study, "case": case.name, "operator": case.operator, **case.measured_noise}
 
 
 def reconstruct_inputs(wildcards):
     case, cell, generator = case_of(wildcards), cell_of(wildcards), generator_of(wildcards)
     inputs = {"observation": f"{case.folder}/{OBSERVATION}/{wildcards.batch}.safetensors"}
-    if cell.start is not None:
-        inputs["start"] = f"{case.folder}/{cell.start}/{wildcards.batch}.safetensors"
+    for need, start in cell.starts.items():
+        inputs[need] = f"{case.folder}/{start.method}/{wildcards.batch}.safetensors"
     if generator is not None:
         inputs["weights"] = generator["weights"]
     return inputs
@@ -148,11 +148,13 @@ def training_code(wildcards):
 
 def reconstruct_options(wildcards):
     """Not from `input`: Snakemake holds what is derived from it for no setting, and would rerun nothing for it."""
-    generator, start = generator_of(wildcards), reconstruct_inputs(wildcards).get("start")
+    cell, generator, files = cell_of(wildcards), generator_of(wildcards), reconstruct_inputs(wildcards)
+    starts = {need: {"file": files[need], "step": start.step} for need, start in cell.starts.items()}
     return [
-        *("--method", as_json(cell_of(wildcards).spec)),
+        *("--method", as_json(cell.spec)),
         *(("--generator", as_json(generator)) if generator else ()),
-        *(("--start", start) if start else ()),
+        *(("--starts", as_json(starts)) if starts else ()),
+        *(("--marks", as_json(cell.marks)) if cell.marks else ()),
     ]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -69,11 +69,24 @@ class Reconstruction:
     """[N, steps] loss at each step, where the method iterates."""
     status: tuple[str, ...] = ()
     """`ok`, `diverged` (a step was not finite; a finite image is kept, if any was) or `stopped`, one an image."""
+    parts: Mapping[str, Tensor] = field(default_factory=dict)
+    """[N, C, H, W] what the images are the sum of, where a method has such parts: pictures show them."""
+    numbers: Mapping[str, Tensor] = field(default_factory=dict)
+    """[N] what else is worth knowing of each image: further metrics, described in `metrics/averaging.py`."""
+    state: Mapping[str, Tensor] = field(default_factory=dict)
+    """[N, ...] `variables.z`, `exp_avg.z`, `exp_avg_sq.z`: where a method stood after `updates` of its steps.
+
+    Given to a method that begins from there, `start: csgm@500` in a study."""
+    updates: int = 0
 
     def __getitem__(self, rows: slice) -> Reconstruction:
         """A part of the images, as `reconstruction[8:16]`."""
         latents, trace = (None if value is None else value[rows] for value in (self.latents, self.trace))
-        return Reconstruction(self.images[rows], latents, trace, self.status[rows])
+        mappings = ({key: v[rows] for key, v in each.items()} for each in (self.parts, self.numbers, self.state))
+        parts, numbers, state = mappings
+        return Reconstruction(
+            self.images[rows], latents, trace, self.status[rows], parts, numbers, state, updates=self.updates
+        )
 
 
 def solve(
@@ -111,4 +124,6 @@ def _joined(parts: Sequence[Reconstruction]) -> Reconstruction:
         column([part.latents for part in parts]),
         column([part.trace for part in parts]),
         tuple(status for part in parts for status in part.status),
+        parts={name: torch.cat([part.parts[name] for part in parts]) for name in parts[0].parts},
+        numbers={name: torch.cat([part.numbers[name] for part in parts]) for name in parts[0].numbers},
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
 from importlib.util import find_spec
@@ -12,23 +11,8 @@ from types import ModuleType
 import numpy as np
 
 from reprior.errors import UserError
+from reprior.metrics.beside import BESIDE, About
 from reprior.seeds import SHARED, seed_for
-
-
-@dataclass(frozen=True)
-class About:
-    """How a metric is shown: its label, which way is better (`higher`, `lower` or neither) and its number format."""
-
-    label: str
-    better: str
-    format: str
-
-
-_NOT_PLUGINS = {
-    "psnr-mean": About("mean PSNR [dB]", "higher", ".2f"),
-    "seconds": About("seconds an image", "", ".2f"),
-    "memory_mib": About("peak memory [MiB]", "", ".0f"),
-}
 
 
 def average(metric: str, values: Iterable[float]) -> float:
@@ -59,10 +43,31 @@ def bootstrap_interval(
     return low, high
 
 
+def difference_interval(
+    metric: str, left: Iterable[float], right: Iterable[float], paired: bool, level: float = 0.95, draws: int = 10_000
+) -> tuple[float, float] | None:
+    """Where `average(left) - average(right)` would fall for other images like these, as `bootstrap_interval` has it.
+
+    `paired` says that both are of the same images in the same order, which are then drawn together. None for a single
+    image, and where a number is NaN, or infinite after averaging.
+    """
+    means = []
+    for values, role in ((left, "bootstrap"), (right, "bootstrap" if paired else "bootstrap-against")):
+        plain = _to_mean(metric, values)
+        if len(plain) < 2 or not np.isfinite(plain).all():
+            return None
+        means.append(_from_mean(metric, _resamples(len(plain), draws, role) @ plain / len(plain)))
+    if not np.isfinite(means).all():
+        return None
+    tail = (1 - level) / 2
+    low, high = np.quantile(means[0] - means[1], (tail, 1 - tail)).tolist()
+    return low, high
+
+
 @lru_cache(maxsize=2)
-def _resamples(count: int, draws: int) -> np.ndarray:
+def _resamples(count: int, draws: int, role: str = "bootstrap") -> np.ndarray:
     """How often each of `count` images is in each resample, [draws, count]; the same for every metric and method."""
-    rng = np.random.default_rng(seed_for(SHARED, SHARED, SHARED, "bootstrap"))
+    rng = np.random.default_rng(seed_for(SHARED, SHARED, SHARED, role))
     drawn = rng.integers(count, size=(draws, count)) + count * np.arange(draws)[:, None]
     times = np.bincount(drawn.ravel(), minlength=draws * count).reshape(draws, count)
     return np.asfortranarray(times, dtype=np.float64)
@@ -82,8 +87,8 @@ def _from_mean(metric: str, mean: np.ndarray) -> np.ndarray:
 
 def about(metric: str) -> About:
     """How the metric of this id is shown, as its module says (`LABEL`, `BETTER`, `FORMAT`)."""
-    if metric in _NOT_PLUGINS:
-        return _NOT_PLUGINS[metric]
+    if metric in BESIDE:
+        return BESIDE[metric]
     module, variant = _module(metric)
     label = f"{module.LABEL} ({variant})" if variant else module.LABEL
     return About(label, module.BETTER, module.FORMAT)

@@ -40,9 +40,13 @@ class Cell:
         """Every metric that can be averaged: those of each image, and `psnr-mean`."""
         return [*self.values, *(["psnr-mean"] if "psnr" in self.values else [])]
 
+    def by_image(self, metric: str) -> Mapping[str, float]:
+        """{image: number}; empty where the metric was not computed."""
+        return self.values.get("psnr" if metric == "psnr-mean" else metric, {})
+
     def numbers(self, metric: str) -> list[float]:
         """One number an image; none where the metric was not computed."""
-        return list(self.values.get("psnr" if metric == "psnr-mean" else metric, {}).values())
+        return list(self.by_image(metric).values())
 
     def average(self, metric: str) -> float | None:
         """The average over images; None where the metric was not computed."""

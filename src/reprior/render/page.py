@@ -27,6 +27,7 @@ def template() -> Template:
         "anchor": _anchor,
         "by_interest": lambda metrics: sorted(metrics, key=interest),
         "label": lambda metric: about(metric).label,
+        "noise": _noise,
         "number": _number,
         "shown": _shown,
         "spec": _spec,
@@ -37,6 +38,13 @@ def template() -> Template:
 def _number(value: float | str | None, metric: str) -> str:
     """A number as its metric is shown; numbers that JSON lacks come as text."""
     return "–" if value is None else format(float(value), about(metric).format)
+
+
+def _noise(case: Mapping[str, Any]) -> str:
+    """The noise of a case: `10/255`, `of norm 0.1`, or none."""
+    if "noise_norm" in case:
+        return f"of norm {case['noise_norm']:.3g}"
+    return f"{255 * case['noise']:.3g}/255" if case["noise"] else "none"
 
 
 def interest(metric: str) -> tuple[bool, str]:

@@ -173,7 +173,8 @@ def _alone(case: str, method: str, metric: str, cell: Mapping[str, Any]) -> dict
 def _artifact(path: Path, sidecar: Mapping[str, Any]) -> dict[str, Any]:
     table = _table(sidecar["table"]) if "table" in sidecar else None
     figure = _figure(path, sidecar["figure"]) if "figure" in sidecar else None
-    return {**sidecar["settings"], **sidecar, "table": table, "figure": figure, "path": str(path.with_suffix(""))}
+    shown = {"table": table, "figure": figure, "claims": sidecar.get("claims")}
+    return {**sidecar["settings"], **sidecar, **shown, "path": str(path.with_suffix(""))}
 
 
 def _figure(path: Path, figure: Mapping[str, Any]) -> dict[str, Any]:

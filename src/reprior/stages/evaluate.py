@@ -12,13 +12,14 @@ from reprior.metrics.evaluation import evaluate as measured
 
 
 def evaluate(estimate: Path, images: Path, metrics: Sequence[Mapping[str, Any]], raw: Path, out: Path) -> None:
-    """Compare one batch of reconstructions with the truth; its run time and memory are numbers of each image, too."""
+    """Compare one batch of reconstructions with the truth; what its job tells of it is a number of each image, too."""
     found, meta = load_arrays(estimate)
     truth, _ = load_arrays(images)
     job = read_json(estimate.with_suffix(".json"))
     ids = meta["ids"]
     columns = measured(found["images"], truth["images"], metrics, raw)
     values = {name: column.tolist() for name, column in columns.items()}
+    values |= job["numbers"]
     values["seconds"] = [job["seconds_per_image"]] * len(ids)
     values["memory_mib"] = [job["peak_memory_mib"]] * len(ids)
     origin = (meta["study"], meta["case"], meta["method"])

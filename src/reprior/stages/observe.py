@@ -14,13 +14,15 @@ from reprior.seeds import rng_for
 
 
 def observe(images: Path, case: Mapping[str, Any], out: Path) -> None:
-    """Measure one batch of images: y = A x + e."""
+    """Measure one batch of images: y = A x + e, e of deviation `noise` or of the expected norm `noise_norm`."""
     tensors, meta = load_tensors(images)
     x, ids = tensors["images"], meta["ids"]
     operator = make_operator(case["study"], case["case"], case["operator"], x.shape[1:])
     y = operator.A(x)
     rngs = (rng_for(case["study"], case["case"], image, "noise") for image in ids)
-    y = y + case["noise"] * torch.stack([torch.randn(y.shape[1:], generator=rng) for rng in rngs])
+    norm = case.get("noise_norm")
+    sigma = case["noise"] if norm is None else norm / y[0].numel() ** 0.5
+    y = y + sigma * torch.stack([torch.randn(y.shape[1:], generator=rng) for rng in rngs])
     kept = {"y": y, "picture": operator.picture(y), "mask": getattr(operator, "mask", None)}
     save_tensors(
         out,

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
+from reprior.errors import UserError
 from reprior.files import load_tensors, save_tensors, write_json
 from reprior.loading import load, needs
 from reprior.machine import command, device_name, peak_memory_mib, seconds_since_start, versions
@@ -25,14 +27,17 @@ def reconstruct(
     *,
     label: str,
     generator: Mapping[str, Any] | None = None,
-    start: Path | None = None,
+    starts: Mapping[str, Mapping[str, Any]] | None = None,
+    marks: Sequence[int] = (),
     device: str = "cpu",
     checkpoint_seconds: float = 60,
     identity: str = "",
 ) -> None:
     """Run one method on one batch; writes `out` and, beside it, a .json that says how it came about.
 
-    `identity` stands for all that the result depends on: a checkpoint of another one is not continued.
+    `starts` are what the method begins from, {its argument: {file: a result, step: of which it is the state, if any}},
+    and `marks` the steps from which others begin. `identity` stands for all that the result depends on: a checkpoint of
+    another one is not continued.
     """
     where = torch.device(device)
     tensors, meta = load_tensors(observation)
@@ -42,6 +47,7 @@ def reconstruct(
         checkpoint=out.with_name(f".{out.stem}.checkpoint"),
         every_seconds=checkpoint_seconds,
         fingerprint=identity,
+        marks=tuple(marks),
     )
     problem = Problem(
         y=tensors["y"].to(where),
@@ -54,7 +60,8 @@ def reconstruct(
     settings = dict(method)
     name = settings.pop("name")
     solver = load("method", name)
-    given = {"generator": _generator(generator, where), "start": _start(start, where)}
+    begun = {need: _start(Path(start["file"]), start["step"], where) for need, start in (starts or {}).items()}
+    given = {"generator": _generator(generator, where), **begun}
     startup = seconds_since_start()
     with watch.catching_signals():
         began = time.perf_counter()
@@ -63,9 +70,12 @@ def reconstruct(
     status = _status(found)
     kept = {"images": found.images, "latents": found.latents, "trace": found.trace}
     origin = {"study": meta["study"], "case": meta["case"], "method": label, "ids": meta["ids"], "status": status}
-    save_tensors(out, {key: tensor for key, tensor in kept.items() if tensor is not None}, origin)
-    asked = {"plugin": name, "settings": settings, "generator": generator, "start": str(start) if start else None}
-    solved = {"operator": meta["operator"], "noise": meta["noise"]}
+    made = {key: tensor for key, tensor in kept.items() if tensor is not None}
+    made |= {f"part.{part}": images for part, images in found.parts.items()}
+    save_tensors(out, made | _marked(watch, len(problem), label), origin)
+    asked = {"plugin": name, "settings": settings, "generator": generator, "starts": starts or {}}
+    noise = {key: meta[key] for key in ("noise", "noise_norm") if key in meta}
+    solved = {"operator": meta["operator"], "numbers": _numbers(found, watch)} | noise
     spent = {"seconds": seconds, "seconds_per_image": seconds / len(problem), "startup_seconds": startup}
     machine = {
         "peak_memory_mib": peak_memory_mib(),
@@ -95,12 +105,31 @@ def _status(found: Reconstruction) -> list[str]:
     return [state if good else "diverged" for state, good in zip(said, finite, strict=True)]
 
 
-def _start(path: Path | None, device: torch.device) -> Reconstruction | None:
-    if path is None:
-        return None
+def _numbers(found: Reconstruction, watch: Watch) -> dict[str, list[float]]:
+    """What the method tells of each image, and how many values it optimised for it."""
+    numbers = {name: values.tolist() for name, values in found.numbers.items()}
+    return numbers if watch.parameters is None else {**numbers, "parameters": [watch.parameters] * len(found.images)}
+
+
+def _marked(watch: Watch, images: int, label: str) -> dict[str, Tensor]:
+    """The states from which other methods begin, under names such as `at.500.variables.z`."""
+    marked = {f"at.{key}": tensor for key, tensor in watch.marked.items()}
+    if any(len(tensor) != images for tensor in marked.values()):
+        raise UserError(f"method {label}: its optimisation is not one of an image each, so none can begin within it")
+    return marked
+
+
+def _start(path: Path, step: int | None, device: torch.device) -> Reconstruction:
+    """A method's result, or the state that it had after `step` of its steps."""
     tensors, meta = load_tensors(path)
-    moved = {name: tensor.to(device) for name, tensor in tensors.items()}
-    return Reconstruction(moved["images"], moved.get("latents"), moved.get("trace"), tuple(meta["status"]))
+    status = tuple(meta["status"])
+    if step is None:
+        moved = {name: tensor.to(device) for name, tensor in tensors.items()}
+        return Reconstruction(moved["images"], moved.get("latents"), moved.get("trace"), status)
+    prefix = f"at.{step}."
+    state = {key.removeprefix(prefix): t.to(device) for key, t in tensors.items() if key.startswith(prefix)}
+    images = state["kept.x"]
+    return Reconstruction(images, state.get("variables.z"), status=status, state=state, updates=step)
 
 
 def _finished(device: torch.device) -> float:

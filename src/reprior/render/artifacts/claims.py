@@ -1,0 +1,305 @@
+"""What a paper says in words, held against the run: each claim as a bound on the difference of two averages."""
+
+from __future__ import annotations
+
+import csv
+import math
+import statistics
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+from reprior.metrics.averaging import about, difference_interval
+from reprior.render.markup import MARKDOWN
+from reprior.render.verdict import NOT_RUN
+
+if TYPE_CHECKING:
+    from reprior.render.context import Context, Interval
+
+SUFFIXES = (".csv", ".md")
+READS = "metrics"
+COLUMNS = (
+    *("name", "text", "where", "metric", "verdict", "number", "low", "high", "bound", "in"),
+    *("case", "method", "against", "against_case", "satisfied", "computed", "pairs", "remark", "note", "scale"),
+)
+HOLDS, FAILS = "holds", "fails"
+ABOUT_CLAIMS = (
+    "A claim is judged by bounds on differences of two averages, over the comparisons that this run has computed. The "
+    "difference shown is the one that decides: where every comparison must keep the bounds, the one that is nearest to "
+    "breaking them or farthest beyond; where one must, the best."
+)
+ABOUT_BRACKETS = (
+    "In brackets: the 95% bootstrap interval of the difference; it covers the choice of our images and nothing else. "
+    "Narrow: a bound lies within it."
+)
+
+
+def claims(
+    context: Context,
+    *,
+    title: str,
+    cases: list[str],
+    methods: list[str],
+    claims: list[dict],
+    caption: str = "",
+) -> None:
+    """Write the verdict of each claim as csv and Markdown; `claims` are those of the study, spelled out by its plan."""
+    del cases  # a claim names its own
+    outcomes = [_Outcome(context, Claim(**claim)) for claim in claims]
+    with context.writing(".csv") as path, path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(outcome.row() for outcome in outcomes)
+    entries = [outcome.as_dict() for outcome in outcomes]
+    summary = _counted([outcome.verdict for outcome in outcomes])
+    legend = [ABOUT_CLAIMS, *([ABOUT_BRACKETS] if any(outcome.interval for outcome in outcomes) else [])]
+    with context.writing(".md") as path:
+        heads = [f"**{MARKDOWN.escape(title)}**", MARKDOWN.escape(f"{_origin(context)}. {summary}. {caption}".strip())]
+        points = "\n".join(map(_point, entries))
+        path.write_text("\n\n".join([*heads, points, MARKDOWN.escape(" ".join(legend))]) + "\n", encoding="utf-8")
+    context.write_sidecar(methods, {"claims": {"entries": entries, "summary": summary, "legend": legend}})
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim as the plan spells it out."""
+
+    name: str
+    text: str
+    where: str
+    note: str
+    metric: str
+    methods: Sequence[tuple[str, str]]
+    """Left and right method of each comparison, on each of the `cases`."""
+    cases: Sequence[tuple[str, str]]
+    above: float | None
+    below: float | None
+    scope: str
+
+    @property
+    def bounds(self) -> dict[str, float]:
+        """{sign: bound}"""
+        return {sign: bound for sign, bound in ((">", self.above), ("<", self.below)) if bound is not None}
+
+    @property
+    def bound(self) -> str:
+        """`> 0.5 and < 1.5`"""
+        return " and ".join(f"{sign} {bound:g}" for sign, bound in self.bounds.items())
+
+    def margin(self, difference: float) -> float:
+        """How far within the bounds a difference is: above zero if it keeps them; lowest for one that is no number."""
+        if math.isnan(difference):
+            return -math.inf
+        return min(difference - bound if sign == ">" else bound - difference for sign, bound in self.bounds.items())
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two averages, or the reason why there are not two."""
+
+    sides: tuple[tuple[str, str], tuple[str, str]]
+    """(method, case), left and right."""
+    averages: tuple[float, float]
+    gap: str
+
+    @property
+    def difference(self) -> float:
+        """Left less right."""
+        return self.averages[0] - self.averages[1]
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """A claim and what the run says of it."""
+
+    context: Context
+    claim: Claim
+
+    @cached_property
+    def comparisons(self) -> list[Comparison]:
+        """All that the claim speaks of."""
+        pairs = product(self.claim.methods, self.claim.cases)
+        return [self._comparison((left, case), (right, other)) for (left, right), (case, other) in pairs]
+
+    def _comparison(self, left: tuple[str, str], right: tuple[str, str]) -> Comparison:
+        context, metric, sides = self.context, self.claim.metric, (left, right)
+        gap = next(filter(None, (context.gap(case, method) for method, case in sides)), context.metric_gap(metric))
+        found = [None if gap else context.cell(case, method).average(metric) for method, case in sides]
+        if None in found:
+            gap = gap or f"{metric} was not computed"
+        ours, theirs = (math.nan if average is None else average for average in found)
+        return Comparison(sides, (ours, theirs), gap)
+
+    @cached_property
+    def computed(self) -> list[Comparison]:
+        """Those with two averages."""
+        return [comparison for comparison in self.comparisons if not comparison.gap]
+
+    @property
+    def satisfied(self) -> int:
+        """How many keep the bounds."""
+        return sum(self.claim.margin(comparison.difference) > 0 for comparison in self.computed)
+
+    @cached_property
+    def deciding(self) -> Comparison | None:
+        """The comparison that decides; none where the median of several does, or nothing was computed."""
+        if not self.computed or self.claim.scope == "median":
+            return None
+        choose = min if self.claim.scope == "every" else max
+        return choose(self.computed, key=lambda comparison: self.claim.margin(comparison.difference))
+
+    @cached_property
+    def number(self) -> float | None:
+        """The difference that decides."""
+        if self.deciding is not None:
+            return self.deciding.difference
+        if not self.computed:
+            return None
+        differences = [comparison.difference for comparison in self.computed]
+        return math.nan if any(map(math.isnan, differences)) else statistics.median(differences)
+
+    @property
+    def verdict(self) -> str:
+        """`holds`, `fails` or `not run`."""
+        if self.number is None:
+            return NOT_RUN
+        return HOLDS if self.claim.margin(self.number) > 0 else FAILS
+
+    @cached_property
+    def interval(self) -> Interval | None:
+        """Of the difference that decides; none of a median, and of what depends on the machine."""
+        if self.deciding is None or not about(self.claim.metric).better:
+            return None
+        (left, case), (right, other) = self.deciding.sides
+        ours = self.context.cell(case, left).by_image(self.claim.metric)
+        theirs = self.context.cell(other, right).by_image(self.claim.metric)
+        datasets = [self.context.cases[name]["dataset"] for name in (case, other)]
+        paired = datasets[0] == datasets[1] and ours.keys() == theirs.keys()
+        # the order of images does not matter, but it must be the same on both sides and in every run
+        numbers = [[values[image] for image in sorted(values)] for values in (ours, theirs)]
+        return difference_interval(self.claim.metric, numbers[0], numbers[1], paired)
+
+    def _remarks(self) -> Iterator[str]:
+        low, high = self.interval or (math.nan, math.nan)
+        if any(low <= bound <= high for bound in self.claim.bounds.values()):
+            yield f"narrow: {'the' if len(self.claim.bounds) == 1 else 'a'} bound lies within the interval"
+        gaps = Counter(comparison.gap for comparison in self.comparisons if comparison.gap)
+        for gap, times in gaps.items():
+            yield f"{times} of {len(self.comparisons)} comparisons not computed: {gap}"
+        for comparison in self.computed:
+            if math.isnan(comparison.difference):
+                yield f"not a number: {' less '.join(map(self._named, comparison.sides))}"
+        sides = dict.fromkeys(side for comparison in self.computed for side in comparison.sides)
+        for method, case in sides:
+            remark = self.context.cell(case, method).remark
+            if remark:
+                yield f"{self._named((method, case))}: {remark}"
+
+    def _named(self, side: tuple[str, str]) -> str:
+        method, case = side
+        return f"{self.context.label(method)} on {self.context.cases[case]['label']}"
+
+    def _asked(self) -> str:
+        """What is asked of the numbers, in words."""
+        left, right = (
+            ", ".join(dict.fromkeys(self.context.label(names[side]) for names in self.claim.methods)) for side in (0, 1)
+        )
+        itself = all(left == right for left, right in self.claim.methods)
+        subject = f"{left}, the first case less the other" if itself else f"{left} less {right}"
+        scopes = {"every": " in every comparison", "some": " in at least one comparison", "median": " in the median"}
+        scope = scopes[self.claim.scope] if len(self.comparisons) > 1 else ""
+        return f"{about(self.claim.metric).label}, {subject}: {self.claim.bound}{scope}"
+
+    def _bounds(self) -> str:
+        return "bound" if len(self.claim.bounds) == 1 else "bounds"
+
+    def _difference(self, number: float) -> str:
+        """With the digits of its metric, or as many as it needs to be told from zero."""
+        text = format(number, "+z" + about(self.claim.metric).format)
+        return text if any(digit in "123456789inf" for digit in text) or not number else f"{number:+.1e}"
+
+    def _sides(self) -> tuple[str, list[dict[str, str]]]:
+        """The case that decides, if it is one, and the two averages."""
+        if self.deciding is None:
+            return "", []
+        cases = {case for _, case in self.deciding.sides}
+        shown = [
+            {
+                "method": method,
+                "case": case,
+                "name": self.context.label(method) if len(cases) == 1 else f"{self._named((method, case))}:",
+                "average": format(average, about(self.claim.metric).format),
+            }
+            for (method, case), average in zip(self.deciding.sides, self.deciding.averages, strict=True)
+        ]
+        return (str(self.context.cases[cases.pop()]["label"]) if len(cases) == 1 else ""), shown
+
+    def as_dict(self) -> dict[str, Any]:
+        """For the sidecar: everything as text."""
+        case, sides = self._sides()
+        several = len(self.comparisons) > 1
+        return {
+            **{key: getattr(self.claim, key) for key in ("name", "text", "where", "note")},
+            "verdict": self.verdict,
+            "asked": self._asked(),
+            "number": "" if self.number is None else self._difference(self.number),
+            "interval": " to ".join(map(self._difference, self.interval or ())),
+            "on": case,
+            "sides": sides,
+            "kept": f"{self.satisfied} of {len(self.computed)} within the {self._bounds()}" if several else "",
+            "remarks": list(self._remarks()),
+        }
+
+    def row(self) -> dict[str, Any]:
+        """For the csv."""
+        low, high = self.interval or (None, None)
+        numbers = {"number": self.number, "low": low, "high": high}
+        sides = self.deciding.sides if self.deciding else (("", ""), ("", ""))
+        return {
+            **{key: getattr(self.claim, key) for key in ("name", "text", "where", "metric", "bound", "note")},
+            **{key: "" if number is None else f"{number:.10g}" for key, number in numbers.items()},
+            **dict(zip(("method", "case", "against", "against_case"), (*sides[0], *sides[1]), strict=True)),
+            "verdict": self.verdict,
+            "in": self.claim.scope,
+            "satisfied": self.satisfied,
+            "computed": len(self.computed),
+            "pairs": len(self.comparisons),
+            "remark": "; ".join(self._remarks()),
+            "scale": _origin(self.context),
+        }
+
+
+def _counted(verdicts: Sequence[str]) -> str:
+    """`7 of 10 claims hold; 2 fail, 1 not run`"""
+    times = Counter(verdicts)
+    others = [f"{times[word]} {shown}" for word, shown in ((FAILS, "fail"), (NOT_RUN, "not run")) if times[word]]
+    return "; ".join(filter(None, [f"{times[HOLDS]} of {len(verdicts)} claims hold", ", ".join(others)]))
+
+
+def _origin(context: Context) -> str:
+    return "; ".join(filter(None, [f"{context.spec['scale']} scale", context.note]))
+
+
+def _point(entry: Mapping[str, Any]) -> str:
+    """An item of a Markdown list, since sentences do not fit into the columns of a table."""
+    escape = MARKDOWN.escape
+    where = f" ({escape(entry['where'])})" if entry["where"] else ""
+    said = [f"{entry['asked']}.", _found(entry), *entry["remarks"], f"Our reading: {entry['note']}"]
+    shown = said if entry["note"] else said[:-1]
+    lines = [
+        f"- **{entry['verdict']}**: “{escape(entry['text'])}”{where}",
+        *(f"  - {escape(text)}" for text in shown if text),
+    ]
+    return "\n".join(lines)
+
+
+def _found(entry: Mapping[str, Any]) -> str:
+    """`+3.21 (+2.80 to +3.60) on SR x4: IAGAN 27.16 less CSGM 23.95; 3 of 4 within the bound.`; empty if not run."""
+    interval = f" ({entry['interval']})" if entry["interval"] else ""
+    on = f" on {entry['on']}" if entry["on"] else ""
+    sides = " less ".join(f"{side['name']} {side['average']}" for side in entry["sides"])
+    found = f"{entry['number']}{interval}{on}{': ' if sides else ''}{sides}"
+    return "; ".join(filter(None, [found, entry["kept"]])) + "." if entry["number"] else ""

@@ -20,6 +20,7 @@ from reprior.methods.csgm import csgm
 from reprior.methods.dip import dip
 from reprior.methods.iagan import iagan
 from reprior.methods.naive import naive
+from reprior.networks.initial import draw_convolutions
 from reprior.networks.skip import Skip
 from reprior.operators.bicubic import Bicubic
 from reprior.operators.gaussian import Gaussian
@@ -207,13 +208,13 @@ def test_skip_network_keeps_any_size(height: int, width: int) -> None:
 def test_skip_weights_are_drawn_as_torch_does() -> None:
     net = Skip(depth=8, channels=16, skip=4, scales=2)
     state = {name: value.clone() for name, value in net.state_dict().items()}
-    net.draw_weights(rng(1))
+    draw_convolutions(net, rng(1))
     for name, value in net.state_dict().items():
         if value.ndim == 4 and value.numel() > 1000:
             assert value.std().item() == pytest.approx(state[name].std().item(), rel=0.1)
             assert not torch.equal(value, state[name])
     again = Skip(depth=8, channels=16, skip=4, scales=2)
-    again.draw_weights(rng(1))
+    draw_convolutions(again, rng(1))
     assert all(torch.equal(value, again.state_dict()[name]) for name, value in net.state_dict().items())
 
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from reprior.errors import UserError
 from reprior.methods.base import Problem, Reconstruction
+from reprior.networks.initial import draw_convolutions
 from reprior.networks.skip import Skip
 from reprior.optimise import Variables, minimise
 from reprior.per_image import PerImage
@@ -53,7 +54,7 @@ def dip(
         return problem.residual(x) / problem.y[0].numel(), {"x": x}
 
     def drawn(rng: torch.Generator) -> Tensor:
-        net.draw_weights(rng)
+        draw_convolutions(net, rng)
         return f.weights()
 
     start = {"theta": problem.draw("weights", drawn)}

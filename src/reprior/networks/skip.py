@@ -24,14 +24,6 @@ class Skip(nn.Module):
         """[1, depth, H, W] -> [1, 3, H, W]"""
         return torch.sigmoid(self.out(self.outermost(x)))
 
-    def draw_weights(self, rng: torch.Generator) -> None:
-        """Draw all weights anew, as PyTorch does when it makes a module: U(-b, b), b = 1 / sqrt(fan in)."""
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d) and module.bias is not None:
-                bound = module.weight[0].numel() ** -0.5
-                nn.init.uniform_(module.weight, -bound, bound, generator=rng)
-                nn.init.uniform_(module.bias, -bound, bound, generator=rng)
-
 
 class _Scale(nn.Module):
     def __init__(self, depth: int, channels: int, skip: int, scales: int) -> None:

@@ -1,0 +1,60 @@
+"""The Deep Decoder: a small network that has seen nothing, fitted to one observation."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from reprior.methods.base import Problem, Reconstruction
+from reprior.networks import deep_decoder as network
+from reprior.networks.initial import draw_convolutions
+from reprior.optimise import Variables, minimise
+from reprior.per_image import PerImage
+from reprior.types import Count, Positive, Whole
+
+
+def deep_decoder(
+    problem: Problem,
+    *,
+    steps: Count = 5500,
+    lr: Positive = 1e-2,
+    channels: Count | None = None,
+    beside: Whole = 0,
+    form: Literal["hybrid", "heckel"] = "hybrid",
+    keep: Literal["best", "last"] = "last",
+) -> Reconstruction:
+    """x = DD(theta), theta = argmin ||A DD(theta) - y||^2, eq. (1), by Adam from random weights.
+
+    Heckel, Hand: Deep Decoder, ICLR 2019, as Daniels, Hand, Heckel (2020) use it beside their hybrid, whose settings
+    are the defaults. The k `channels` of each layer are the most with fewer parameters than measurements, |theta| < m.
+
+    The paper leaves open: whether dim z of the hybrid's GAN counts, too (`beside`: 64 and 100 give the counts of its
+    Fig. 7, with the same k for the decoder alone); the layers (`form`: told by those counts; `heckel` is the original);
+    the network's input (ours: one fixed draw an image) and first weights (PyTorch's); which iterate is the result
+    (`keep`: the last one, as Algorithm 1 reads; the original keeps the best).
+    """
+    DD, u = decoder(problem, channels, beside, form)
+
+    def L_DD(variables: Variables, step: int) -> tuple[Tensor, Variables]:
+        x = DD(variables["theta"], u)
+        return problem.residual(x), {"x": x}
+
+    def drawn(rng: torch.Generator) -> Tensor:
+        draw_convolutions(DD.network, rng)
+        return DD.weights()
+
+    start = {"theta": problem.draw("decoder weights", drawn)}
+    found = minimise(L_DD, start, steps=steps, lr=lr, keep=keep, watch=problem.watch, name="deep-decoder")
+    return Reconstruction(found.kept["x"], trace=found.trace, status=found.status)
+
+
+def decoder(
+    problem: Problem, channels: int | None, beside: int, form: Literal["hybrid", "heckel"]
+) -> tuple[PerImage, Tensor]:
+    """DD for these problems and its fixed inputs u [N, k, H/16, W/16]: the same wherever an image's decoder is used."""
+    k = channels or network.largest_below(problem.y[0].numel(), beside, form)
+    net = network.DeepDecoder(k, problem.operator.image_shape, form)
+    u = problem.draw("decoder input", net.draw_input)
+    return PerImage(net.to(u)), u

@@ -1,0 +1,107 @@
+"""The Deep Decoder (Heckel, Hand 2018): 1x1 convolutions, fixed upsampling, normalisation; nothing learned before."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from reprior.errors import UserError
+
+Form = Literal["hybrid", "heckel"]
+"""That of the hybrid paper, told by its counts of parameters, or that of its authors' own release."""
+DOUBLINGS = 4
+
+
+class DeepDecoder(nn.Module):
+    """DD(theta): a fixed input [1, k, H/16, W/16] -> [1, 3, H, W] in (0, 1).
+
+    `hybrid`: four layers of convolution, normalisation, doubling, ReLU; with biases, so that there are
+    4 k^2 + 15 k + 3 parameters. `heckel`: four of convolution, doubling, ReLU, normalisation and a fifth without
+    doubling; no biases, 5 k^2 + 13 k parameters. Then three channels, a pixelwise linear combination, and a sigmoid.
+
+    The bias before a normalisation is one of the paper's parameters and changes nothing, since the mean is
+    subtracted: it is counted, and not added.
+    """
+
+    def __init__(self, channels: int, image_shape: tuple[int, int, int], form: Form = "hybrid") -> None:
+        super().__init__()
+        self.form = form
+        k, biased = channels, form == "hybrid"
+        depth = DOUBLINGS if biased else DOUBLINGS + 1
+        self.convs = nn.ModuleList(nn.Conv2d(k, k, 1, bias=biased) for _ in range(depth))
+        self.norms = nn.ModuleList(nn.BatchNorm2d(k, track_running_stats=False) for _ in range(depth))
+        self.out = nn.Conv2d(k, 3, 1, bias=biased)
+        height, width = _coarsest(*image_shape[1:])
+        self.input_shape = (k, height, width)
+        for layer in range(DOUBLINGS):
+            for side, name in ((height, "rows"), (width, "columns")):
+                self.register_buffer(f"{name}{layer}", _doubling(side * 2**layer, align_corners=biased), False)
+
+    def forward(self, u: Tensor) -> Tensor:
+        """[1, k, H/16, W/16] -> [1, 3, H, W]"""
+        h = u
+        for layer, (conv, norm) in enumerate(zip(self.convs, self.norms, strict=True)):
+            h = _mixed(cast(nn.Conv2d, conv).weight, h)
+            if self.form == "hybrid":
+                h = functional.relu(self._doubled(norm(h), layer))
+            else:
+                h = norm(functional.relu(self._doubled(h, layer)))
+        x = _mixed(self.out.weight, h)
+        return torch.sigmoid(x if self.out.bias is None else x + self.out.bias[:, None, None])
+
+    def draw_input(self, rng: torch.Generator) -> Tensor:
+        """The fixed input u of one image: N(0, 1), and U[0, 1) / 10 in Heckel's form."""
+        if self.form == "hybrid":
+            return torch.randn(self.input_shape, generator=rng)
+        return torch.rand(self.input_shape, generator=rng) / 10
+
+    def _doubled(self, h: Tensor, layer: int) -> Tensor:
+        """As two matrix products: on a CPU half the time of `interpolate`, and on a GPU the same bits each time."""
+        if layer == DOUBLINGS:
+            return h
+        rows, columns = self.get_buffer(f"rows{layer}"), self.get_buffer(f"columns{layer}")
+        return rows @ (h @ columns.T)
+
+
+def parameters(k: int, form: Form = "hybrid") -> int:
+    """How many weights a Deep Decoder of k channels has."""
+    return 4 * k * k + 15 * k + 3 if form == "hybrid" else 5 * k * k + 13 * k
+
+
+def largest_below(m: int, beside: int, form: Form = "hybrid") -> int:
+    """The largest k with DD(k) + `beside` < m, so that the whole image model is underparameterised."""
+    square, linear, constant = (4, 15, 3) if form == "hybrid" else (5, 13, 0)
+    room = m - 1 - beside - constant
+    k = (math.isqrt(linear**2 + 4 * square * room) - linear) // (2 * square) if room > 0 else 0
+    if k < 1:
+        raise UserError(
+            f"no Deep Decoder has fewer than {m - beside} parameters ({m} measurements, {beside} latents); measure "
+            "more, or set its `channels`"
+        )
+    return k
+
+
+def _mixed(weight: Tensor, h: Tensor) -> Tensor:
+    """A 1x1 convolution as the matrix product that it is: [O, I, 1, 1] and [1, I, h, w] -> [1, O, h, w]."""
+    return (weight[:, :, 0, 0] @ h.flatten(2)).unflatten(2, h.shape[2:])
+
+
+def _coarsest(height: int, width: int) -> tuple[int, int]:
+    """The size of the input, of which a normalisation needs more than one value."""
+    times = 2**DOUBLINGS
+    if height % times or width % times or height * width <= times**2:
+        raise UserError(
+            f"a Deep Decoder makes images whose sides are multiples of {times}, one of them twice that or more, and "
+            f"not {height} x {width}"
+        )
+    return height // times, width // times
+
+
+def _doubling(side: int, align_corners: bool) -> Tensor:
+    """Linear interpolation of `side` values to twice as many, as a matrix [2 * side, side]."""
+    made = functional.interpolate(torch.eye(side)[None], scale_factor=2, mode="linear", align_corners=align_corners)
+    return made[0].T.contiguous()

@@ -1,0 +1,15 @@
+"""First weights of networks that nobody has trained."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+
+def draw_convolutions(network: nn.Module, rng: torch.Generator) -> None:
+    """Draw every convolution anew, as PyTorch does when it makes one: U(-b, b), b = 1 / sqrt(fan in)."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            bound = module.weight[0].numel() ** -0.5
+            for parameter in module.parameters():
+                nn.init.uniform_(parameter, -bound, bound, generator=rng)

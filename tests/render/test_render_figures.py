@@ -47,6 +47,12 @@ def test_a_sweep_holds_the_averages_at_the_operators_setting(rendered: Any) -> N
     assert first["interval"] == pytest.approx(bootstrap_interval("mse", errors))
 
 
+def test_a_ratio_of_many_digits_is_listed_with_four(made_up: Any, figures: list[Any]) -> None:
+    made_up.cases[GAUSSIAN[0]]["operator"]["ratio"] = 2500 / 49152
+    out = made_up.render("sweep", "sweep", cases=GAUSSIAN[:1], methods=["csgm"])
+    assert figure(out)["points"][0]["x"] == 0.05086
+
+
 def test_a_sweep_over_what_is_not_finite_or_a_single_image_is_drawn_without_its_band(made_up: Any) -> None:
     path = made_up.folder / GAUSSIAN[0] / "csgm/0000-0001.csv"
     path.write_text(re.sub(r"(face-0,mse),.*", r"\1,nan", path.read_text()))
@@ -81,6 +87,73 @@ def test_a_sweep_names_what_it_lacks_once(made_up: Any) -> None:
 def test_a_sweep_over_a_setting_that_is_not_there_is_refused(made_up: Any) -> None:
     with pytest.raises(UserError, match="has no number `scale`.*ratio"):
         made_up.render("sweep", "sweep", cases=GAUSSIAN, methods=["csgm"], x="scale")
+
+
+LOW, ALL = GAUSSIAN[:2], GAUSSIAN
+PANELS = {"all m": ALL, "low m": LOW}
+
+
+def test_a_sweep_in_panels_shows_the_cases_of_each_under_one_legend(made_up: Any, figures: list[Any]) -> None:
+    made_up.render("sweep", "sweep", cases=GAUSSIAN, methods=["csgm", "iagan"], panels=PANELS)
+    low, whole = figures[0][0].axes
+    assert [axes.get_title() for axes in (low, whole)] == ["low m", "all m"]
+    assert [list(axes.lines[0].get_xdata()) for axes in (low, whole)] == [[0.05, 0.2], [0.05, 0.2, 0.6]]
+    assert low.get_xlim()[1] < 0.3 < whole.get_xlim()[1]
+    assert [axes.get_legend() for axes in (low, whole)] == [None, None]
+    assert [text.get_text() for text in figures[0][0].legends[0].get_texts()] == ["CSGM", "IAGAN"]
+
+
+def test_panels_stand_in_a_grid_of_so_many_columns(made_up: Any, figures: list[Any]) -> None:
+    one_each = {case: [case] for case in GAUSSIAN}
+    for columns in (2, 3):
+        made_up.render("sweep", "sweep", cases=GAUSSIAN, methods=["csgm"], panels=one_each, columns=columns)
+    two, three = ([axes.get_position().x0 for axes in figure.axes] for figure, _ in figures)
+    assert two[0] == two[2] < two[1] and three[0] < three[1] < three[2]
+
+
+def test_a_panel_that_lacks_all_says_why_in_its_place_and_other_gaps_are_named_once(
+    made_up: Any, figures: list[Any]
+) -> None:
+    made_up.add("birds", "Birds", {"name": "gaussian", "ratio": 0.2}, ["csgm"], gap="no birds here " * 12)
+    made_up.cases[GAUSSIAN[0]]["gap"] = "no weights"
+    panels = {**PANELS, "birds": ["birds"]}
+    out = made_up.render("sweep", "sweep", cases=[*GAUSSIAN, "birds"], methods=["csgm"], panels=panels)
+    drawn, notes = figures[0]
+    drawn.draw_without_rendering()
+    birds = drawn.axes[2]
+    (why,) = birds.texts
+    assert why.get_text().startswith("no numbers: no birds here") and not birds.axison
+    window, panel = why.get_window_extent(), birds.get_window_extent()
+    assert panel.x0 - 1 < window.x0 and window.x1 < panel.x1 and window.y0 > panel.y0
+    assert notes[1:] == ["Faces, m/n = 0.05: no weights"]
+    assert len(figure(out)["gaps"]) == 2
+
+
+def test_a_sweep_that_lacks_all_says_why_in_its_place(made_up: Any, figures: list[Any]) -> None:
+    made_up.render("sweep", "sweep", cases=["no-weights"], methods=["csgm"], x="scale")
+    assert [text.get_text() for text in figures[0][0].axes[0].texts] == ["no numbers: no public weights of pggan"]
+
+
+@pytest.mark.parametrize(
+    ("panels", "message"),
+    [
+        ({"all m": [*ALL, "sr-x4"]}, r"sweep: panels\.all m: `sr-x4` is not among `cases`"),
+        ({"all m": ALL, "none": []}, r"panels\.none: names no case"),
+        ({"low m": LOW}, "panels: the case `gaussian-0.6` of `cases` is in none"),
+    ],
+)
+def test_panels_of_other_cases_are_refused(made_up: Any, panels: dict[str, list[str]], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        made_up.render("sweep", "sweep", cases=GAUSSIAN, methods=["csgm"], panels=panels)
+
+
+def test_the_reason_of_a_gap_stays_within_its_pictures(made_up: Any, figures: list[Any]) -> None:
+    made_up.cases["no-weights"]["gap"] = "a long story " * 30
+    made_up.render("grid", "grid", cases=["no-weights"], methods=["csgm", "iagan"])
+    figures[0][0].draw_without_rendering()
+    axes = figures[0][0].axes[0]
+    reason = next(text for text in axes.texts if "a long story" in text.get_text())
+    assert reason.get_window_extent().x1 <= axes.get_window_extent().x1
 
 
 def test_a_case_without_a_mask_is_refused(made_up: Any) -> None:
@@ -118,3 +191,9 @@ def test_a_method_of_the_papers_keeps_its_look() -> None:
     few, many = method_styles(["csgm", "mine"]), method_styles(["iagan", "csgm", "mine", "yours", "bicubic"])
     assert few["csgm"] == many["csgm"]
     assert len(set(many.values())) == len(many)
+
+
+def test_two_methods_of_other_papers_with_the_same_look_differ_in_one_figure() -> None:
+    assert method_styles(["hybrid", "gan"])["gan"] == method_styles(["csgm"])["csgm"]
+    methods = ["csgm", "gan", "iagan", "hybrid", "dd", "gan-as-dip"]
+    assert len(set(method_styles(methods).values())) == len(methods)

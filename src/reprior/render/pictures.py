@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     import numpy as np
 
 
+PART = "part."
+"""How the names of tensors begin that are parts of a method's pictures."""
+
+
 @dataclass(frozen=True)
 class Views:
     """All views of one image, each [3, H, W] on the [0, 1] scale, not clipped."""
@@ -23,6 +27,8 @@ class Views:
     observed: np.ndarray | None
     """None where an observation has no look, such as a Gaussian measurement."""
     methods: Mapping[str, np.ndarray]
+    parts: Mapping[str, Mapping[str, np.ndarray]]
+    """{method: {part: what it adds to the method's picture}}, empty for a method that makes it in one piece."""
 
 
 def views(folder: Path, name: str, case: Mapping[str, Any], methods: Sequence[str], count: int) -> list[Views]:
@@ -39,16 +45,21 @@ def _batch(folder: Path, file: str, originals: Sequence[Path], methods: Sequence
     observation, meta = load_arrays(folder / "observation" / file)
     truth = _originals(originals, meta["ids"])
     observed = observation.get("picture")
-    made = {method: load_arrays(folder / method / file)[0]["images"] for method in methods}
+    made = {method: load_arrays(folder / method / file)[0] for method in methods}
     return [
         Views(
             image,
             truth[image],
             None if observed is None else observed[row],
-            {method: images[row] for method, images in made.items()},
+            {method: arrays["images"][row] for method, arrays in made.items()},
+            {method: _parts(arrays, row) for method, arrays in made.items()},
         )
         for row, image in enumerate(meta["ids"])
     ]
+
+
+def _parts(arrays: Mapping[str, np.ndarray], row: int) -> dict[str, np.ndarray]:
+    return {name.removeprefix(PART): array[row] for name, array in arrays.items() if name.startswith(PART)}
 
 
 def _originals(paths: Sequence[Path], ids: Sequence[str]) -> dict[str, np.ndarray]:

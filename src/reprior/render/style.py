@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -21,8 +21,11 @@ DPI = 200
 # Okabe and Ito's palette, which readers with any colour vision can tell apart; its yellow is too pale for lines.
 _PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#7F7F7F")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
-_FIXED = {"csgm": 0, "iagan": 1, "csgm-bp": 4, "iagan-bp": 5, "dip": 2, "bicubic": 7, "naive": 3, "blurred": 3}
-
+_FIXED = {
+    **{"csgm": 0, "iagan": 1, "csgm-bp": 4, "iagan-bp": 5, "dip": 2, "bicubic": 7, "naive": 3, "blurred": 3},
+    **{"gan": 0, "hybrid": 1, "dd": 2, "gan-as-dip": 3},
+}
+"""Places in palette and markers; a place that two papers use is the same idea in both where there is one."""
 
 # Any, since matplotlib's types name every key that there is.
 _SETTINGS: Any = {
@@ -48,12 +51,28 @@ _SETTINGS: Any = {
 
 
 def method_styles(methods: Iterable[str]) -> dict[str, tuple[str, str]]:
-    """{method: (colour, marker)}: a method of the papers has the same in every figure; others take what is left."""
+    """{method: (colour, marker)}: a method of the papers has the same in every figure; others take what is left.
+
+    So does the second of two methods that have the same look in different papers.
+    """
     methods = sorted(methods)
-    free = [i for i in range(len(_PALETTE)) if i not in {_FIXED.get(method) for method in methods}]
-    others = [method for method in methods if method not in _FIXED]
-    places = _FIXED | {method: (free or [0])[i % max(1, len(free))] for i, method in enumerate(others)}
+    taken: dict[int, str] = {}
+    for method in methods:
+        if method in _FIXED:
+            taken.setdefault(_FIXED[method], method)
+    free = [i for i in range(len(_PALETTE)) if i not in taken] or [0]
+    others = [method for method in methods if method not in taken.values()]
+    places = {method: i for i, method in taken.items()} | {m: free[i % len(free)] for i, m in enumerate(others)}
     return {method: (_PALETTE[places[method]], _MARKERS[places[method]]) for method in methods}
+
+
+def group_styles(groups: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """{group: (colour, marker)}: shades of one colour, each darker than the one before."""
+    import matplotlib
+
+    shades = [0.6 + 0.4 * i / max(1, len(groups) - 1) for i in range(len(groups))]
+    colours = [matplotlib.colors.to_hex(matplotlib.colormaps["Purples"](shade)) for shade in shades]
+    return {group: (colours[i], _MARKERS[i % len(_MARKERS)]) for i, group in enumerate(groups)}
 
 
 def new_figure(width: float, height: float) -> Figure:

@@ -1,4 +1,7 @@
-"""A curve a method: the average of a metric against a setting of the operator (IAGAN's Fig. 2)."""
+"""A curve a method: the average of a metric against a setting of the operator.
+
+IAGAN's Fig. 2; with panels the hybrid paper's Figs 3, 5 (left) and 6.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,16 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from reprior.errors import UserError
 from reprior.metrics.averaging import about, average, bootstrap_interval
 from reprior.render import style
 from reprior.render.entries import Entry, entries
+from reprior.render.panels import common_legend, gaps, ordered, panel_grid, place, say_why
 from reprior.render.verdict import ABOUT_INTERVAL
+from reprior.types import Count
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
     from reprior.render.context import Context
 
@@ -32,56 +37,55 @@ def sweep(
     x: str = "ratio",
     x_label: str = "compression ratio m/n",
     log: bool = True,
+    panels: dict[str, list[str]] | None = None,
+    columns: Count = 2,
     caption: str = "",
 ) -> None:
-    """Draw the average over images in a band that is its 95% bootstrap interval, on a logarithmic axis if `log`."""
-    places = {case: _place(context, case, x) for case in cases}
+    """Draw the average over images in a band that is its 95% bootstrap interval, on a logarithmic axis if `log`.
+
+    `panels`, {title: cases}, draws several, each with its own axes, `columns` side by side.
+    """
+    shown = ordered(context, "panels", panels, cases) if panels else {"": cases}
+    places = {case: place(context, case, x) for case in cases}
     metric = context.metric(metric, cases, methods)
     found = entries(context, cases, methods, [metric])
-    gaps = _gaps(context, found)
-    figure = style.new_figure(4.4, 3.0)
-    axes = figure.add_axes((0.13, 0.14, 0.85, 0.82))
-    _draw(axes, context, places, methods, metric)
-    axes.set(xlabel=x_label, ylabel=about(metric).label, yscale="log" if log else "linear")
-    band = ABOUT_INTERVAL.replace("Interval", "Band") if any(entry.interval for entry in found) else ""
-    style.save(context, figure, [" ".join(filter(None, ["Line: average over images.", band, caption])), *gaps])
-    points = [
-        {
-            "case": entry.case,
-            "method": entry.method,
-            "x": places[entry.case],
-            "y": entry.ours,
-            "interval": entry.interval,
-            "texts": [entry.text("ours"), entry.text("interval")],
-        }
-        for entry in found
-    ]
+    figure, all_axes = panel_grid(min(columns, len(shown)), len(shown)) if panels else _one()
     labels = {"x": x_label, "y": about(metric).label}
-    alt = f"{title}. {about(metric).label} against {x_label} for {', '.join(map(context.label, methods))}."
-    context.write_sidecar(methods, {"figure": {"alt": alt, "labels": labels, "points": points, "gaps": gaps}})
+    drawn: set[str] = set()
+    for axes, (name, here) in zip(all_axes, shown.items(), strict=True):
+        inside = [entry for entry in found if entry.case in here]
+        axes.set_title(name)
+        if all(entry.gap for entry in inside):
+            say_why(axes, inside)
+        else:
+            drawn |= set(here)
+            _draw(axes, context, {case: places[case] for case in here}, methods, metric)
+            axes.set(xlabel=labels["x"], ylabel=labels["y"], yscale="log" if log else "linear")
+    if panels:
+        common_legend(figure, all_axes)
+    band = ABOUT_INTERVAL.replace("Interval", "Band") if any(entry.interval for entry in found) else ""
+    notes = [" ".join(filter(None, ["Line: average over images.", band, caption]))]
+    style.save(context, figure, notes + gaps(context, [entry for entry in found if entry.case in drawn]))
+    alt = f"{title}. {labels['y']} against {x_label} for {', '.join(map(context.label, methods))}"
+    content = {
+        "alt": f"{alt}; panels: {'; '.join(shown)}." if panels else f"{alt}.",
+        "labels": labels,
+        "points": [_point(entry, places[entry.case]) for entry in found],
+        "gaps": gaps(context, found),
+    }
+    context.write_sidecar(methods, {"figure": content})
 
 
-def _place(context: Context, case: str, x: str) -> float:
-    operator: Mapping[str, Any] = context.cases[case]["operator"]
-    if isinstance(operator.get(x), int | float):
-        return float(operator[x])
-    raise UserError(
-        f"artifact {context.spec['artifact']}: the operator {operator['name']} of case {case} has no number `{x}`; "
-        f"set `x` to one of its settings: {', '.join(key for key in operator if key != 'name') or '(none)'}"
-    )
+def _point(entry: Entry, x: float) -> dict[str, Any]:
+    """For the sidecar: what the report lists below the figure."""
+    texts = [entry.text("ours"), entry.text("interval")]
+    own = {"case": entry.case, "method": entry.method, "x": float(f"{x:.4g}")}  # 2500/49152 has too many digits
+    return {**own, "y": entry.ours, "interval": entry.interval, "texts": texts}
 
 
-def _gaps(context: Context, found: Sequence[Entry]) -> list[str]:
-    """What is not drawn and why, a line for all methods that lack the same: `m/n = 0.1: no weights`."""
-    lacking: dict[tuple[str, str], list[str]] = {}
-    for entry in found:
-        if entry.gap:
-            lacking.setdefault((entry.case, entry.gap), []).append(context.label(entry.method))
-    everyone = len({entry.method for entry in found})
-    return [
-        f"{context.cases[case]['label']}{'' if len(labels) == everyone else ', ' + ', '.join(labels)}: {gap}"
-        for (case, gap), labels in lacking.items()
-    ]
+def _one() -> tuple[Figure, list[Axes]]:
+    figure = style.new_figure(4.4, 3.0)
+    return figure, [figure.add_axes((0.13, 0.14, 0.85, 0.82))]
 
 
 def _draw(axes: Axes, context: Context, places: Mapping[str, float], methods: Sequence[str], metric: str) -> None:

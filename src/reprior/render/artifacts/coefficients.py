@@ -1,0 +1,132 @@
+"""How a number of each image differs between groups of cases (the hybrid paper's Fig. 5, right)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from statistics import median
+from typing import TYPE_CHECKING
+
+from reprior.metrics.averaging import about
+from reprior.render import style
+from reprior.render.entries import Entry, entries
+from reprior.render.panels import common_legend, gaps, ordered, panel_grid, place, say_why
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from reprior.render.context import Context
+
+SUFFIXES = (".pdf", ".png")
+READS = "metrics"
+ABOUT_BOXES = "Dot: an image. Box: quartiles and median."
+
+Numbers = Mapping[str, Mapping[float, Sequence[float]]]
+"""{group: {setting of the operator: one number an image}}"""
+
+
+def coefficients(
+    context: Context,
+    *,
+    title: str,
+    cases: list[str],
+    groups: dict[str, list[str]],
+    methods: list[str],
+    metrics: list[str] = ["alpha", "beta"],  # noqa: B006 - the planner reads literals
+    x: str = "ratio",
+    x_label: str = "compression ratio m/n",
+    caption: str = "",
+) -> None:
+    """Draw one panel a metric and method: a dot an image and a box around them, the groups side by side at each `x`.
+
+    `groups` is {title: cases}; a later group is darker. The boxes stand at the settings `x` of the operator, and not
+    one for all: the coefficients change with the number of measurements, which would hide what the groups differ in.
+    """
+    shown = ordered(context, "groups", groups, cases)
+    places = {case: place(context, case, x) for case in cases}
+    figure, all_axes = panel_grid(len(metrics), len(metrics) * len(methods))
+    found: list[Entry] = []
+    drawn: list[Entry] = []
+    told: list[str] = []
+    for axes, (method, metric) in zip(all_axes, [(m, k) for m in methods for k in metrics], strict=True):
+        here = entries(context, cases, [method], [metric])
+        name = f"{context.label(method)}: {about(metric).label}"
+        axes.set_title(name)
+        found += here
+        if all(entry.gap for entry in here):
+            say_why(axes, here)
+            continue
+        drawn += here
+        numbers = _numbers(context, shown, places, method, metric)
+        axes.set_xlabel(x_label)
+        _draw(axes, numbers, sorted(set(places.values())))
+        told.append(f"{name}: {_medians(numbers, about(metric).format)}.")
+    common_legend(figure, all_axes)
+    style.save(context, figure, [" ".join(filter(None, [ABOUT_BOXES, caption])), *_notes(context, shown, drawn)])
+    alt = f"{title}. One dot an image against {x_label}, in groups: {', '.join(shown)}."
+    context.write_sidecar(methods, {"figure": {"alt": " ".join([alt, *told]), "gaps": _notes(context, shown, found)}})
+
+
+def _numbers(
+    context: Context, shown: Mapping[str, Sequence[str]], places: Mapping[str, float], method: str, metric: str
+) -> Numbers:
+    """Those that are finite."""
+    found: dict[str, dict[float, list[float]]] = {name: {} for name in shown}
+    for name, cases in shown.items():
+        for case, _ in context.filled(cases, [method]):
+            values = filter(math.isfinite, context.values(case, method, metric))
+            found[name].setdefault(places[case], []).extend(values)
+    return found
+
+
+def _draw(axes: Axes, numbers: Numbers, places: Sequence[float]) -> None:
+    styles = style.group_styles(list(numbers))
+    step = 0.8 / len(numbers)
+    for index, (name, by_place) in enumerate(numbers.items()):
+        colour, marker = styles[name]
+        shift = (index - (len(numbers) - 1) / 2) * step
+        axes.plot([], [], marker, color=colour, label=name)
+        for at, values in by_place.items():
+            if values:
+                _box(axes, places.index(at) + shift, 0.8 * step, values, colour, marker)
+    axes.set_xticks(range(len(places)), [f"{value:.3g}" for value in places], rotation=90 if len(places) > 5 else 0)
+    axes.set_xlim(-0.6, len(places) - 0.4)
+    axes.grid(visible=False, axis="x")
+
+
+def _box(axes: Axes, at: float, width: float, values: Sequence[float], colour: str, marker: str) -> None:
+    """A box of the values and a dot each, spread in the order of the images so that equal ones are seen."""
+    axes.boxplot(
+        values,
+        positions=[at],
+        widths=width,
+        whis=(25, 75),  # no whiskers: the dots say the rest
+        showfliers=False,
+        showcaps=False,
+        manage_ticks=False,
+        patch_artist=True,
+        boxprops={"facecolor": f"{colour}30", "edgecolor": colour, "linewidth": 0.8},
+        medianprops={"color": colour, "linewidth": 2},
+    )
+    spread = [at + 0.7 * width * ((i + 0.5) / len(values) - 0.5) for i in range(len(values))]
+    axes.plot(spread, values, marker, color=colour, markersize=3.5, markeredgewidth=0, alpha=0.8)
+
+
+def _medians(numbers: Numbers, digits: str) -> str:
+    """`median CelebA 0.81, birds 0.20`, over all images of a group."""
+    pooled = {name: [value for values in by_place.values() for value in values] for name, by_place in numbers.items()}
+    said = [f"{name} {median(values):{digits}}" for name, values in pooled.items() if values]
+    return f"median {', '.join(said)}" if said else "no finite number"
+
+
+def _notes(context: Context, shown: Mapping[str, Sequence[str]], found: Sequence[Entry]) -> list[str]:
+    """What is not drawn and why, each once; a group that lacks all of its cases by its own name."""
+    lines: list[str] = []
+    for name, cases in shown.items():
+        here = [entry for entry in found if entry.case in cases]
+        reasons = dict.fromkeys(entry.gap for entry in here)
+        lines += [f"{name}: {'; '.join(reasons)}"] if here and all(reasons) else gaps(context, here)
+    filled = [entry for entry in found if not entry.gap]
+    read = (value for entry in filled for value in context.values(entry.case, entry.method, entry.metric))
+    lost = sum(not math.isfinite(value) for value in read)
+    return [*dict.fromkeys(lines), *([f"not drawn: {lost} numbers that are not finite"] if lost else [])]

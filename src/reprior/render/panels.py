@@ -1,0 +1,90 @@
+"""What figures with several axes share: which cases stand together, where a case stands, what is lacking and why."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from textwrap import fill
+from typing import TYPE_CHECKING, Any
+
+from reprior.errors import UserError
+from reprior.render import style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from reprior.render.context import Context
+    from reprior.render.entries import Entry
+
+
+def ordered(
+    context: Context, setting: str, named: Mapping[str, Sequence[str]], cases: Sequence[str]
+) -> dict[str, list[str]]:
+    """The artifact's `setting`, {title: cases}, in the order of its first cases in `cases`, the shorter first.
+
+    The order that it was written in is lost: a spec comes as JSON with sorted keys.
+    """
+    key = f"artifact {context.spec['artifact']}: {setting}"
+    for title, here in named.items():
+        unknown = [case for case in here if case not in cases]
+        if unknown or not here:
+            what = f"`{unknown[0]}` is not among `cases`; add it there or correct it" if unknown else "names no case"
+            raise UserError(f"{key}.{title}: {what}")
+    left = [case for case in cases if not any(case in here for here in named.values())]
+    if left:
+        raise UserError(f"{key}: the case `{left[0]}` of `cases` is in none; add it to one or take it from `cases`")
+    return {title: list(named[title]) for title in sorted(named, key=lambda title: [*map(cases.index, named[title])])}
+
+
+def place(context: Context, case: str, x: str) -> float:
+    """Where a case stands on the axis of the operator's setting `x`."""
+    operator: Mapping[str, Any] = context.cases[case]["operator"]
+    if isinstance(operator.get(x), int | float):
+        return float(operator[x])
+    raise UserError(
+        f"artifact {context.spec['artifact']}: the operator {operator['name']} of case {case} has no number `{x}`; "
+        f"set `x` to one of its settings: {', '.join(key for key in operator if key != 'name') or '(none)'}"
+    )
+
+
+def gaps(context: Context, found: Sequence[Entry]) -> list[str]:
+    """What is not drawn and why, a line for all methods that lack the same: `m/n = 0.1: no weights`."""
+    lacking: dict[tuple[str, str], dict[str, None]] = {}
+    for entry in found:
+        if entry.gap:
+            lacking.setdefault((entry.case, entry.gap), {})[context.label(entry.method)] = None
+    everyone = len({entry.method for entry in found})
+    return [
+        f"{context.cases[case]['label']}{'' if len(labels) == everyone else ', ' + ', '.join(labels)}: {gap}"
+        for (case, gap), labels in lacking.items()
+    ]
+
+
+def panel_grid(columns: int, count: int) -> tuple[Figure, list[Axes]]:
+    """A figure of `count` panels, `columns` side by side."""
+    rows = math.ceil(count / columns)
+    figure = style.new_figure(min(style.WIDTH, 3.5 * columns), 0.3 + 2.4 * rows)
+    figure.set_layout_engine("constrained")
+    return figure, [figure.add_subplot(rows, columns, number + 1) for number in range(count)]
+
+
+def common_legend(figure: Figure, panels: Sequence[Axes]) -> None:
+    """One legend above all panels, of what any of them shows, in the place of one in each."""
+    shown: dict[str, Any] = {}
+    for axes in panels:
+        handles, labels = axes.get_legend_handles_labels()
+        shown |= {label: handle for handle, label in zip(handles, labels, strict=True) if label not in shown}
+        if legend := axes.get_legend():
+            legend.remove()
+    if shown:
+        figure.legend(shown.values(), shown.keys(), loc="outside upper center", ncols=len(shown))
+
+
+def say_why(axes: Axes, found: Sequence[Entry]) -> None:
+    """In the place of a panel that has no number at all: the reasons, wrapped to its width."""
+    reasons = dict.fromkeys(entry.gap for entry in found)
+    points = 72 * axes.bbox.width / axes.figure.dpi
+    text = fill(f"no numbers: {'; '.join(reasons)}", int(points / (0.55 * style.SMALL)))
+    axes.text(0, 1, text, transform=axes.transAxes, va="top", size=style.SMALL, color=style.GREY)
+    axes.axis("off")

@@ -12,17 +12,24 @@ import copy
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.utils import vector_to_parameters
 from torch.utils.flop_counter import FlopCounterMode
 
 from reprior.generators.base import Generator
 from reprior.generators.began import BEGAN
-from reprior.methods.base import Problem
+from reprior.methods.base import Problem, Reconstruction
 from reprior.methods.csgm import csgm
+from reprior.methods.deep_decoder import deep_decoder
+from reprior.methods.hybrid import hybrid
 from reprior.methods.iagan import iagan
+from reprior.networks.deep_decoder import largest_below
 from reprior.operators.bicubic import Bicubic
+from reprior.operators.gaussian import Gaussian
+from reprior.watch import Watch
 
 MATRIX = 2048
 
@@ -41,6 +48,9 @@ def main() -> None:
     problem = make_problem(generator, options.images, options.device)
     seconds = measured(jobs(problem, generator.to(options.device), options.steps), options.repeats, options.device)
     report(generator, seconds, options.images * options.steps)
+    mixed = make_mixed(generator, options.device)
+    seconds = measured(mixed_jobs(mixed, generator, options.steps), options.repeats, options.device)
+    report_mixed(seconds, len(mixed) * options.steps)
 
 
 def make_problem(generator: Generator, images: int, device: str) -> Problem:
@@ -67,27 +77,90 @@ def jobs(problem: Problem, generator: Generator, steps: int) -> dict[str, Callab
     }
 
 
+def make_mixed(generator: Generator, device: str) -> Problem:
+    """Twelve images and their Gaussian measurements, m/n = 0.1: a case of the hybrid paper."""
+    shape = generator.image_shape
+    operator = Gaussian(shape, torch.Generator(), ratio=0.1).to(device, torch.float32)
+    truth = torch.rand(12, *shape, generator=torch.Generator().manual_seed(0))
+    return Problem(operator.A(truth.to(device)), operator, "bench", "bench", tuple(str(i) for i in range(12)))
+
+
+def mixed_jobs(problem: Problem, generator: Generator, steps: int) -> dict[str, Callable[[], object]]:
+    """The Deep Decoder and the hybrid: as they are, one image at a time, and the plain way one image at a time."""
+    ready = copy.deepcopy(generator).eval().requires_grad_(False).to(memory_format=torch.channels_last)
+    latents = generator.latent_shape[0]
+    gan = replace(problem, watch=Watch(marks=(0,)))
+    dd = replace(problem, watch=Watch(marks=(0,)))
+    csgm(gan, ready, steps=1)
+    deep_decoder(dd, steps=1, beside=latents)
+    starts = [begun(watched) for watched in (gan, dd)]
+    rows = [slice(i, i + 1) for i in range(len(problem))]
+
+    def mixed(here: slice) -> Reconstruction:
+        return hybrid(problem[here], ready, *(start[here] for start in starts), steps=steps)
+
+    return {
+        "dd plain": lambda: [plain_hybrid(problem[row], None, starts, row, steps) for row in rows],
+        "dd alone": lambda: [deep_decoder(problem[row], steps=steps, beside=latents) for row in rows],
+        "dd": lambda: deep_decoder(problem, steps=steps, beside=latents),
+        "hybrid plain": lambda: [plain_hybrid(problem[row], generator, starts, row, steps) for row in rows],
+        "hybrid alone": lambda: [mixed(row) for row in rows],
+        "hybrid": lambda: mixed(slice(0, len(problem))),
+    }
+
+
+def begun(problem: Problem) -> Reconstruction:
+    """The state that the problem's watch was asked for, of the first step."""
+    state = {key.removeprefix("0."): tensor for key, tensor in problem.watch.marked.items()}
+    return Reconstruction(state["kept.x"], status=("ok",) * len(problem), state=state)
+
+
+def plain_hybrid(
+    problem: Problem, generator: Generator | None, starts: list[Reconstruction], row: slice, steps: int
+) -> list[float]:
+    """The hybrid, or without a generator the Deep Decoder, of one image as one writes it first; gives the losses."""
+    gan, dd = (start[row].state for start in starts)
+    k = largest_below(problem.y[0].numel(), gan["variables.z"].shape[1])
+    decoder = plain_decoder(k).to(problem.y.device)
+    vector_to_parameters(dd["variables.theta"][0], decoder.parameters())
+    u = torch.randn(1, k, *(side // 16 for side in problem.operator.image_shape[1:]), device=problem.y.device)
+    z = gan["variables.z"].clone().requires_grad_()
+    alpha, beta = (torch.tensor(0.5, device=problem.y.device, requires_grad=True) for _ in range(2))
+
+    def image() -> Tensor:
+        return decoder(u) if generator is None else alpha * generator.image(z) + beta * decoder(u)
+
+    variables = [*decoder.parameters(), *([] if generator is None else [z, alpha, beta])]
+    return descend(problem, image, [torch.optim.Adam(variables, lr=0.01)], steps)
+
+
+def plain_decoder(k: int) -> nn.Sequential:
+    """The Deep Decoder of PyTorch's layers."""
+    up = {"scale_factor": 2, "mode": "bilinear", "align_corners": True}
+    layer = [lambda: nn.Conv2d(k, k, 1), lambda: nn.BatchNorm2d(k), lambda: nn.Upsample(**up), nn.ReLU]
+    return nn.Sequential(*(make() for _ in range(4) for make in layer), nn.Conv2d(k, 3, 1), nn.Sigmoid())
+
+
 def plain_csgm(problem: Problem, generator: Generator, z: Tensor, steps: int) -> list[float]:
     """CSGM as one writes it first; gives the losses."""
     z = z.clone().requires_grad_()
-    return _descend(problem, generator, z, [torch.optim.Adam([z], lr=0.1)], steps)
+    return descend(problem, lambda: generator.image(z), [torch.optim.Adam([z], lr=0.1)], steps)
 
 
 def plain_iagan(problem: Problem, generator: Generator, z: Tensor, steps: int) -> list[float]:
     """IAGAN as one writes it first; gives the losses."""
     generator, z = copy.deepcopy(generator), z.clone().requires_grad_()
     adams = [torch.optim.Adam([z], lr=1e-4), torch.optim.Adam(generator.parameters(), lr=1e-4)]
-    return _descend(problem, generator, z, adams, steps)
+    return descend(problem, lambda: generator.image(z), adams, steps)
 
 
-def _descend(
-    problem: Problem, generator: Generator, z: Tensor, adams: list[torch.optim.Adam], steps: int
-) -> list[float]:
+def descend(problem: Problem, image: Callable[[], Tensor], adams: list[torch.optim.Adam], steps: int) -> list[float]:
+    """Plain steps; gives the losses."""
     losses = []
     for _ in range(steps):
         for adam in adams:
             adam.zero_grad()
-        loss = problem.residual(generator.image(z)).sum()
+        loss = problem.residual(image()).sum()
         loss.backward()
         for adam in adams:
             adam.step()
@@ -130,6 +203,16 @@ def report(generator: BEGAN, seconds: dict[str, float], image_steps: int) -> Non
         print(
             f"{method:5}: plain {plain * 1e3:6.2f} ms, ours {ours * 1e3:6.2f} ms a step and image: "
             f"{plain / ours:.2f} times faster (wanted: {wanted}), {share:.0%} of the matrix-product rate"
+        )
+
+
+def report_mixed(seconds: dict[str, float], image_steps: int) -> None:
+    """Print times and ratios of the Deep Decoder and the hybrid."""
+    for method, wanted in (("dd", ""), ("hybrid", " (wanted: 3)")):
+        plain, alone, ours = (seconds[f"{method}{way}"] / image_steps for way in (" plain", " alone", ""))
+        print(
+            f"{method:6}, 12 images: {1 / ours:.0f} image steps a second; one image at a time {plain / ours:.2f} times"
+            f" slower the plain way{wanted}, {alone / ours:.2f} times our way"
         )
 
 

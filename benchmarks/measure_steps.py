@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -211,19 +211,37 @@ def reconstruction(work: Work, images: int, device: Any) -> Run:
         generator = build_generator({key: value for key, value in work.generator.items() if key != "weights"})
         generator.to(device).to(memory_format=torch.channels_last).eval().requires_grad_(False)
         latents = problem.draw("start", generator.draw_latent)
-    start = Reconstruction(torch.rand_like(truth), latents, status=("ok",) * images)
+    state = {} if latents is None else {"variables.z": latents}
+    start = Reconstruction(torch.rand_like(truth), latents, status=("ok",) * images, state=state)
     settings = dict(work.method)
     name = settings.pop("name")
     method = load("method", name)
+    starts = {need: start for need in needs(method) if need not in ("problem", "generator")}
+    if "decoder" in starts and generator is not None:
+        starts["decoder"] = decoder_start(problem, generator, settings)
 
     def run(images: int, steps: int) -> None:
         rows = slice(0, images)
-        given = {"problem": problem[rows], "generator": generator, "start": start[rows]}
+        begun = {need: each[rows] for need, each in starts.items()}
+        given = {"problem": problem[rows], "generator": generator, **begun}
         changed = [settings | {"steps": steps}] if "steps" in settings else [settings] * steps
         for each in changed:
             method(*(given[need] for need in needs(method)), **each)
 
     return run
+
+
+def decoder_start(problem: Any, generator: Any, settings: Mapping[str, Any]) -> Any:
+    """A Deep Decoder with its first weights, as wide as the hybrid's."""
+    from dataclasses import replace
+
+    from reprior.methods.deep_decoder import deep_decoder
+    from reprior.watch import Watch
+
+    problem = replace(problem, watch=Watch(marks=(0,)))
+    alike = {key: settings[key] for key in ("channels", "form")}
+    found = deep_decoder(problem, steps=1, beside=generator.latent_shape[0], **alike)
+    return replace(found, state={key.removeprefix("0."): tensor for key, tensor in problem.watch.marked.items()})
 
 
 def evaluation(work: Work, images: int, raw: str) -> Run:

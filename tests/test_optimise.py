@@ -18,7 +18,7 @@ from torch import Tensor
 
 from reprior import watch as watching
 from reprior.files import load_tensors
-from reprior.optimise import Keep, Objective, Optimum, Variables, minimise
+from reprior.optimise import Keep, Moments, Objective, Optimum, Variables, minimise
 from reprior.seeds import rng_for
 from reprior.watch import Watch
 
@@ -199,6 +199,49 @@ def test_a_resumed_run_ends_as_an_undisturbed_one(tmp_path: Path, keep: Keep, st
 
     assert_same(solved(resumed, watch(), keep), solved(keep=keep))
     assert seen == list(range(step, 30))
+
+
+def test_the_state_at_a_mark_is_that_of_a_run_so_long() -> None:
+    watch = Watch(marks=(7,))
+    found = solved(watch=watch)
+    kept = {key.removeprefix("7."): tensor for key, tensor in watch.marked.items()}
+    assert torch.equal(kept["kept.x"], solved(keep="last", steps=8).kept["x"])
+    assert kept.keys() == {f"{of}.{name}" for of in ("variables", "exp_avg", "exp_avg_sq") for name in START} | {
+        "kept.x",
+        "kept.norm",
+    }
+    assert_same(found, solved())
+
+
+def quadratic(variables: Variables, step: int) -> tuple[Tensor, Mapping[str, Tensor]]:
+    return variables["x"].square().sum(1), {"x": variables["x"]}
+
+
+def test_a_run_that_carries_moments_over_is_the_rest_of_the_first() -> None:
+    watch, start = Watch(marks=(7,)), {"x": START["x"]}
+    whole = minimise(quadratic, start, steps=30, lr=0.1, keep="last", watch=watch)
+    found = watch.marked
+    moments = Moments(found["7.exp_avg.x"], found["7.exp_avg_sq.x"], updates=7)
+    middle = {"x": found["7.variables.x"]}
+    rest = minimise(quadratic, middle, steps=23, lr=0.1, keep="last", carried={"x": moments})
+    assert torch.equal(rest.kept["x"], whole.kept["x"])
+    assert torch.equal(rest.trace, whole.trace[:, 7:])
+    anew = minimise(quadratic, middle, steps=23, lr=0.1, keep="last")
+    assert not torch.equal(anew.kept["x"], whole.kept["x"])
+
+
+@pytest.mark.parametrize("step", [5, 20])
+def test_a_resumed_run_has_the_state_at_its_marks(tmp_path: Path, step: int) -> None:
+    def watch() -> Watch:
+        return Watch(checkpoint=tmp_path / "c.safetensors", every_seconds=0, marks=(7,))
+
+    with pytest.raises(CutError):
+        solved(cut_at(step, cut), watch())
+    resumed, undisturbed = watch(), Watch(marks=(7,))
+    solved(watch=resumed)
+    solved(watch=undisturbed)
+    assert all(torch.equal(resumed.marked[key], tensor) for key, tensor in undisturbed.marked.items())
+    assert resumed.parameters == undisturbed.parameters == 5
 
 
 def test_a_finished_run_of_a_job_is_not_done_again(tmp_path: Path) -> None:

@@ -125,6 +125,10 @@ MATRIX: dict[str, tuple[Edit, set[str]]] = {
         code("methods/back_projection.py", "x + inverse(", "x + 0.9 * inverse("),
         {*computed("sr/csgm-bp"), TABLE, *NUMBERS},
     ),
+    "start_step": (
+        study("methods", "iagan", "start", to="csgm@2"),
+        {*computed("sr/csgm", "sr/csgm-bp", "sr/iagan"), TABLE, *NUMBERS},
+    ),
     "operator": (code("operators/blur.py", "1 / width", "2 / width"), DEBLURRED),
     "loop": (
         code("optimise.py", "beta1=0.9", "beta1=0.8"),

@@ -56,7 +56,7 @@ class Cell:
     def interval(self, metric: str) -> Interval | None:
         """The 95% bootstrap interval of the average; None for what depends on the machine more than on the images."""
         numbers = self.numbers(metric)
-        return bootstrap_interval(metric, numbers) if numbers and about(metric).better else None
+        return bootstrap_interval(metric, numbers) if numbers and about(metric).interval else None
 
     @property
     def status(self) -> dict[str, str]:

@@ -171,7 +171,7 @@ class _Outcome:
     @cached_property
     def interval(self) -> Interval | None:
         """Of the difference that decides; none of a median, and of what depends on the machine."""
-        if self.deciding is None or not about(self.claim.metric).better:
+        if self.deciding is None or not about(self.claim.metric).interval:
             return None
         (left, case), (right, other) = self.deciding.sides
         ours = self.context.cell(case, left).by_image(self.claim.metric)

@@ -152,8 +152,8 @@ MATRIX: dict[str, tuple[Edit, set[str]]] = {
         },
     ),
     "metric": (code("metrics/ssim.py", "sigma=1.5", "sigma=1.4"), {*evaluated(*SR, *DEBLUR), *RENDERED, *NUMBERS}),
-    "average": (code("metrics/averaging.py", "10_000", "9_999"), {*RENDERED, *PAGE}),
-    "plot": (code("render/artifacts/grid.py", "GUTTER = 0.04", "GUTTER = 0.05"), {FIGURE, *PAGE}),
+    "average": (code("metrics/averaging.py", "-10 * np.log10", "-20 * np.log10"), {*RENDERED, *PAGE}),
+    "plot": (code("render/sheet.py", "GUTTER = 0.04", "GUTTER = 0.05"), {FIGURE, *PAGE}),
     "template": (code("render/templates/report.html", "reprior report:", "Report:"), PAGE),
     "case": (study("cases", "deblur", "noise", to=0.02), DEBLURRED),
     "image_id": (

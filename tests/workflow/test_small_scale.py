@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-SMALL = {"began/netG_200000.pth", "celeba/csgm_celebAtest.zip", "lpips/squeezenet1_1.pth"}
+from reprior.datasets.birds_glowip64 import SOURCES as BIRDS
+
+SMALL = {"began/netG_200000.pth", "celeba/csgm_celebAtest.zip", "lpips/squeezenet1_1.pth", *BIRDS}
 
 
 def places(tmp_path: Path) -> list[str]:

@@ -47,6 +47,16 @@ def cells_where(chosen):
     return f"(?={'|'.join(cells) or '(?!)'})[^/]+"
 
 
+def artifacts_where(kind):
+    """As `cells_where`, of the artifacts of a kind: two studies may give one name to different kinds."""
+    names = {
+        study.name: [name for name, artifact in study.artifacts.items() if artifact.kind == kind]
+        for study in PLAN.studies.values()
+    }
+    patterns = [rf"{re.escape(study)}/(?:{one_of(found)})\." for study, found in names.items() if found]
+    return f"(?={'|'.join(patterns)})[^/]+"
+
+
 def growing(mem_mb):
     """Memory that grows where a job is tried again (`retries`), in case the lack of it was the fault."""
     return lambda wildcards, attempt: mem_mb * attempt

@@ -11,7 +11,6 @@ ARTIFACTS = [
 SIDECARS = [f"{study.folder}/{name}.json" for study in PLAN.studies.values() for name in study.artifacts]
 
 for kind, suffixes in SUFFIXES.items():
-    artifacts = {name for study in PLAN.studies.values() for name, a in study.artifacts.items() if a.kind == kind}
 
     rule:
         name:
@@ -24,7 +23,7 @@ for kind, suffixes in SUFFIXES.items():
         log:
             f"{RESULTS}/logs/render/{{study}}/{{artifact}}.log",
         wildcard_constraints:
-            artifact="|".join(sorted(artifacts)),
+            study=artifacts_where(kind),
         localrule: True
         conda:
             ENVIRONMENT

@@ -28,8 +28,16 @@ METHODS: dict[str, dict[str, Any]] = {
     "bicubic": {"name": "bicubic"},
     "naive": {"name": "naive"},
     "dip": {"name": "dip", "steps": 4, "channels": 8, "input_depth": 4, "scales": 2},
+    "gan": {"name": "csgm", "steps": 6, "lr": 0.01},
+    "dd": {"name": "deep-decoder", "steps": 6, "channels": 3},
+    "hybrid": {"name": "hybrid", "steps": 4, "channels": 3},
 }
-STARTS = {"iagan": "csgm", "back-projection": "csgm"}
+STARTS = {
+    "iagan": {"start": ("csgm", None)},
+    "back-projection": {"start": ("csgm", None)},
+    "hybrid": {"gan": ("gan", 2), "decoder": ("dd", 2)},
+}
+MARKS = {"gan": [2], "dd": [2]}
 METRICS = [{"name": "mse"}, {"name": "psnr"}]
 
 
@@ -43,9 +51,13 @@ def compute(where: str) -> None:
     for label, method in METHODS.items():
         out = f"{where}/sr/{label}/all.safetensors"
         asked = ["--label", label, "--method", json.dumps(method), "--device", "cpu", "--out", out]
-        given = ["--generator", json.dumps(GENERATOR_SPEC)] if label in ("csgm", "iagan") else []
-        start = ["--start", f"{where}/sr/{STARTS[label]}/all.safetensors"] if label in STARTS else []
-        main(["reconstruct", observation, *asked, *given, *start])
+        given = ["--generator", json.dumps(GENERATOR_SPEC)] if label in ("csgm", "iagan", "gan", "hybrid") else []
+        starts = {
+            need: {"file": f"{where}/sr/{method}/all.safetensors", "step": step}
+            for need, (method, step) in STARTS.get(label, {}).items()
+        }
+        begun = ["--starts", json.dumps(starts), "--marks", json.dumps(MARKS.get(label, []))]
+        main(["reconstruct", observation, *asked, *given, *begun])
         images = ["--images", f"{where}/x.safetensors", "--metrics", json.dumps(METRICS)]
         main(["evaluate", out, *images, "--out", f"{where}/sr/{label}/all.csv"])
     main(["render", json.dumps(table(where)), "--reported", "none.csv", "--out", f"{where}/table"])

@@ -147,6 +147,14 @@ def test_panels_of_other_cases_are_refused(made_up: Any, panels: dict[str, list[
         made_up.render("sweep", "sweep", cases=GAUSSIAN, methods=["csgm"], panels=panels)
 
 
+def test_cases_that_lack_the_same_are_named_in_one_line(made_up: Any) -> None:
+    for case in GAUSSIAN:
+        made_up.cases[case]["gap"] = "for its time"
+    out = made_up.render("sweep", "figure2", cases=GAUSSIAN, methods=["csgm", "iagan"])
+    names = "; ".join(made_up.cases[case]["label"] for case in GAUSSIAN)
+    assert figure(out)["gaps"] == [f"{names}: for its time"]
+
+
 def test_the_reason_of_a_gap_stays_within_its_pictures(made_up: Any, figures: list[Any]) -> None:
     made_up.cases["no-weights"]["gap"] = "a long story " * 30
     made_up.render("grid", "grid", cases=["no-weights"], methods=["csgm", "iagan"])

@@ -49,24 +49,27 @@ def place(context: Context, case: str, x: str) -> float:
 
 
 def gaps(context: Context, found: Sequence[Entry]) -> list[str]:
-    """What is not drawn and why, a line for all methods that lack the same: `m/n = 0.1: no weights`."""
+    """What is not drawn and why, a line for all that lack the same: `m/n = 0.1; m/n = 0.2, CSGM: no weights`."""
     lacking: dict[tuple[str, str], dict[str, None]] = {}
     for entry in found:
         if entry.gap:
-            lacking.setdefault((entry.case, entry.gap), {})[context.label(entry.method)] = None
+            lacking.setdefault((entry.gap, entry.case), {})[context.label(entry.method)] = None
     everyone = len({entry.method for entry in found})
-    return [
-        f"{context.cases[case]['label']}{'' if len(labels) == everyone else ', ' + ', '.join(labels)}: {gap}"
-        for (case, gap), labels in lacking.items()
-    ]
+    lines: dict[str, list[str]] = {}
+    for (gap, case), labels in lacking.items():
+        who = "" if len(labels) == everyone else f", {', '.join(labels)}"
+        lines.setdefault(gap, []).append(f"{context.cases[case]['label']}{who}")
+    return [f"{'; '.join(cases)}: {gap}" for gap, cases in lines.items()]
 
 
-def panel_grid(columns: int, count: int) -> tuple[Figure, list[Axes]]:
-    """A figure of `count` panels, `columns` side by side."""
-    rows = math.ceil(count / columns)
-    figure = style.new_figure(min(style.WIDTH, 3.5 * columns), 0.3 + 2.4 * rows)
+def panel_grid(columns: int, filled: Sequence[bool]) -> tuple[Figure, list[Axes]]:
+    """A figure of so many panels, `columns` side by side; a row in which none is `filled` has room for the reason."""
+    rows = math.ceil(len(filled) / columns)
+    heights = [2.4 if any(filled[row * columns : (row + 1) * columns]) else 0.9 for row in range(rows)]
+    figure = style.new_figure(min(style.WIDTH, 3.5 * columns), 0.3 + sum(heights))
     figure.set_layout_engine("constrained")
-    return figure, [figure.add_subplot(rows, columns, number + 1) for number in range(count)]
+    cells = figure.add_gridspec(rows, columns, height_ratios=heights)
+    return figure, [figure.add_subplot(cells[divmod(number, columns)]) for number in range(len(filled))]
 
 
 def common_legend(figure: Figure, panels: Sequence[Axes]) -> None:

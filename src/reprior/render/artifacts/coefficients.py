@@ -44,7 +44,7 @@ def coefficients(
     """
     shown = ordered(context, "groups", groups, cases)
     places = {case: place(context, case, x) for case in cases}
-    figure, all_axes = panel_grid(len(metrics), len(metrics) * len(methods))
+    figure, all_axes = panel_grid(len(metrics), [True] * (len(metrics) * len(methods)))
     found: list[Entry] = []
     drawn: list[Entry] = []
     told: list[str] = []

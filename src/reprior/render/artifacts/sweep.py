@@ -49,14 +49,15 @@ def sweep(
     places = {case: place(context, case, x) for case in cases}
     metric = context.metric(metric, cases, methods)
     found = entries(context, cases, methods, [metric])
-    figure, all_axes = panel_grid(min(columns, len(shown)), len(shown)) if panels else _one()
+    inside = {name: [entry for entry in found if entry.case in here] for name, here in shown.items()}
+    filled = [not all(entry.gap for entry in here) for here in inside.values()]
+    figure, all_axes = panel_grid(min(columns, len(shown)), filled) if panels else _one()
     labels = {"x": x_label, "y": about(metric).label}
     drawn: set[str] = set()
     for axes, (name, here) in zip(all_axes, shown.items(), strict=True):
-        inside = [entry for entry in found if entry.case in here]
         axes.set_title(name)
-        if all(entry.gap for entry in inside):
-            say_why(axes, inside)
+        if all(entry.gap for entry in inside[name]):
+            say_why(axes, inside[name])
         else:
             drawn |= set(here)
             _draw(axes, context, {case: places[case] for case in here}, methods, metric)

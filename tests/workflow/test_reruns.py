@@ -88,7 +88,9 @@ def test_snakemakes_own_views_work(finished, option: list[str]) -> None:
 
 def test_the_full_scale_plans_the_whole_study_in_time(house, root: Path, tmp_path: Path) -> None:
     began = os.times()
-    output = house.snakemake("-n", "--nolock", "--config", "scale=full", "studies=iagan", f"results={tmp_path}", f"data={tmp_path}")
+    output = house.snakemake(
+        "-n", "--nolock", "--config", "scale=full", "studies=iagan", f"results={tmp_path}", f"data={tmp_path}"
+    )
     ended = os.times()  # of processors, which other work on the machine does not lengthen
     assert ended.children_user + ended.children_system - began.children_user - began.children_system < 20
     rules = "prepare|observe|reconstruct|reconstruct_direct|evaluate|total"

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from reprior.files import load_tensors, read_json, save_tensors
+from reprior.footprint import unknown_bytes
 from reprior.generators.base import build_generator
 from reprior.generators.began import BEGAN
 from reprior.networks.deep_decoder import largest_below, parameters
@@ -86,6 +87,11 @@ def test_parameter_counts_are_those_of_figure_7(name: str) -> None:
     }
     assert dd["beside"] == latents
     assert counted == {row["method"]: int(row["value"]) for row in reported() if row["case"] == case.name}
+
+
+def test_the_estimate_says_what_it_does_not_count() -> None:
+    lines = unknown_bytes(planned("full"), {})
+    assert "what 54 cells keep for methods that begin within their runs: from an image on" in lines
 
 
 def reported() -> list[dict[str, str]]:

@@ -118,7 +118,9 @@ def unknown_bytes(plan: Plan, rows: Mapping[Key, Row]) -> list[str]:
     ]
     bounded = sum(1 for task in tasks(plan) if task.work.stage == "observe" and task.work.key not in rows)
     counted = [f"observations of {bounded} cases: taken as three images each, their upper bound"] if bounded else []
-    return downloads + trained + sizeless + counted
+    begun = sum(len(cell.marks) for _, cell in plan.cells())
+    kept = [f"what {begun} cells keep for methods that begin within their runs: from an image on"] if begun else []
+    return downloads + trained + sizeless + counted + kept
 
 
 def download_size(source: str) -> int | None:

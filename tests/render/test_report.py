@@ -203,6 +203,15 @@ def test_two_studies_stand_side_by_side(made_up: Any) -> None:
     assert len(page.all("id")) == len(set(page.all("id")))
 
 
+def test_what_a_scale_cuts_of_each_study_is_said_by_its_name(made_up: Any) -> None:
+    first = table(made_up)
+    second = first.with_name("other.json")
+    note = read_json(first)["note"]
+    write_json(second, {**read_json(first), "study": "other", "note": "a tenth of the steps"})
+    build([first, second], made_up.report, "make")
+    assert f"{read_json(first)['study']}: {note}; other: a tenth of the steps." in Page(made_up.report).text
+
+
 def test_nothing_to_show_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="nothing to show"):
         build([], tmp_path / "index.html", "make")

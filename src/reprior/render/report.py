@@ -39,12 +39,19 @@ def build(sidecars: Sequence[Path], out: Path, command: str) -> None:
         studies=[study.view(pictures) for study in studies],
         pictures=pictures.uris,
         scale=read[0][1]["scale_title"],
-        notes=_distinct(sidecar["note"] for _, sidecar in read if sidecar["note"]),
+        notes=_notes([sidecar for _, sidecar in read if sidecar["note"]]),
         comparable=all(sidecar["comparable"] for _, sidecar in read),
         command=command,
         version=__version__,
     )
     write_text(out, page)
+
+
+def _notes(sidecars: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What the scale says of its studies, each study's by its name where they differ."""
+    notes = {sidecar["study"]: str(sidecar["note"]) for sidecar in sidecars}
+    alike = _distinct(notes.values())
+    return alike if len(alike) < 2 else [f"{study}: {note}" for study, note in notes.items()]
 
 
 class _Pictures:

@@ -208,6 +208,11 @@ BROKEN = {
         put("methods/csgm-bp/start", "csgmm@5"),
         r"methods.csgm-bp.start: there is no method of this study 'csgmm'; did you mean 'csgm'\?",
     ),
+    "start before the first step": (
+        "study",
+        put("methods/csgm-bp/start", "csgm@0"),
+        r"methods.csgm-bp.start: there is no method of this study 'csgm@0'; did you mean 'csgm'\?",
+    ),
     "start after the last step": (
         "study",
         put("methods/csgm-bp/start", "csgm@100"),

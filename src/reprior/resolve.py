@@ -249,8 +249,8 @@ class _Resolver:
         key = f"methods.{name}"
         if name in RESERVED:
             raise UserError(f"{self.path}: {key}: the name '{name}' is reserved; choose another")
-        checked = checked_spec("method", entry, self.path, key, also=("label", "start", *_starts(entry)))
         starts = _starts(entry)
+        checked = checked_spec("method", entry, self.path, key, also=("label", "start", *starts))
         if "start" in entry and "start" not in starts:
             raise UserError(
                 f"{self.path}: {key}.start: '{checked['name']}' does not begin from another method's result"
@@ -287,8 +287,13 @@ class _Resolver:
                 f"{self.path}: {key.rpartition('.')[0]}: begins from '{start.method}', which this case lacks"
                 f"{nearest(start.method, case.methods)}"
             )
-        share = self.shares.get(self.study.methods[start.method]["name"], 1.0)
-        return start if start.step is None else replace(start, step=max(1, round(start.step * share)))
+        if start.step is None:
+            return start
+        return replace(start, step=self._cut(self.study.methods[start.method]["name"], start.step))
+
+    def _cut(self, plugin: str, steps: int) -> int:
+        """So many steps of a method, as the scale cuts them."""
+        return max(1, round(steps * self.shares.get(plugin, 1.0)))
 
     def _marked(self, case: str, cells: Mapping[str, Cell]) -> dict[str, Cell]:
         """The cells, each with the steps that others begin from."""
@@ -310,8 +315,8 @@ class _Resolver:
     def _scaled(self, spec: Spec) -> Spec:
         """A method's settings at this scale."""
         name = spec["name"]
-        if name in self.shares:
-            spec = {**spec, "steps": max(1, round(spec["steps"] * self.shares[name]))}
+        if "steps" in spec:
+            spec = {**spec, "steps": self._cut(name, spec["steps"])}
         if name in self.scale.methods:
             override = self.scale.methods[name]
             spec = checked_spec("method", {**spec, **override}, self.scale_path, f"methods.{name}")
@@ -347,6 +352,6 @@ def _starts(entry: Spec) -> tuple[str, ...]:
 
 
 def _parsed_start(text: str) -> Start:
-    """`csgm`: its result; `csgm@500`: its state after 500 steps."""
+    """`csgm`: its result; `csgm@500`: its state after 500 steps. Anything else is taken for a name, which no method has."""
     method, at, step = str(text).partition("@")
-    return Start(method, int(step)) if at and step.isdecimal() else Start(str(text))
+    return Start(method, int(step)) if at and step.isdecimal() and int(step) > 0 else Start(str(text))

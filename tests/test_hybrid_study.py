@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from reprior.errors import UserError
 from reprior.files import load_tensors, read_json, save_tensors
 from reprior.footprint import unknown_bytes
 from reprior.generators.base import build_generator
@@ -168,6 +169,12 @@ def test_what_a_method_tells_of_each_image_becomes_its_numbers(results: Path) ->
 def test_the_parts_of_the_hybrid_are_in_its_file(results: Path) -> None:
     tensors, _ = load_tensors(results / "hybrid.safetensors")
     torch.testing.assert_close(tensors["part.gan"] + tensors["part.decoder"], tensors["images"])
+
+
+def test_a_file_without_the_state_is_named(results: Path) -> None:
+    start = {"start": {"file": str(results / "gan.safetensors"), "step": 4}}
+    with pytest.raises(UserError, match=r"gan.safetensors: does not hold the state after 4 steps; .*--marks '\[4\]'"):
+        reconstruct(results / "y.safetensors", {"name": "iagan"}, results / "x4.safetensors", label="x", starts=start)
 
 
 def test_the_record_says_where_a_method_began(results: Path) -> None:

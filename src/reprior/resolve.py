@@ -352,6 +352,6 @@ def _starts(entry: Spec) -> tuple[str, ...]:
 
 
 def _parsed_start(text: str) -> Start:
-    """`csgm`: its result; `csgm@500`: its state after 500 steps. Anything else is taken for a name, which no method has."""
+    """`csgm`: its result; `csgm@500`: its state after 500 steps. Anything else is taken for a name."""
     method, at, step = str(text).partition("@")
     return Start(method, int(step)) if at and step.isdecimal() and int(step) > 0 else Start(str(text))

@@ -128,8 +128,9 @@ def _start(path: Path, step: int | None, device: torch.device) -> Reconstruction
         return Reconstruction(moved["images"], moved.get("latents"), moved.get("trace"), status)
     prefix = f"at.{step}."
     state = {key.removeprefix(prefix): t.to(device) for key, t in tensors.items() if key.startswith(prefix)}
-    images = state["kept.x"]
-    return Reconstruction(images, state.get("variables.z"), status=status, state=state, updates=step)
+    if "kept.x" not in state:
+        raise UserError(f"{path}: does not hold the state after {step} steps; make it again with `--marks '[{step}]'`")
+    return Reconstruction(state["kept.x"], state.get("variables.z"), status=status, state=state, updates=step)
 
 
 def _finished(device: torch.device) -> float:

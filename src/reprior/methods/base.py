@@ -72,7 +72,7 @@ class Reconstruction:
     parts: Mapping[str, Tensor] = field(default_factory=dict)
     """[N, C, H, W] what the images are the sum of, where a method has such parts: pictures show them."""
     numbers: Mapping[str, Tensor] = field(default_factory=dict)
-    """[N] what else is worth knowing of each image: further metrics, described in `metrics/averaging.py`."""
+    """[N] what else is worth knowing of each image: further metrics, described in `metrics/beside.py`."""
     state: Mapping[str, Tensor] = field(default_factory=dict)
     """[N, ...] `variables.z`, `exp_avg.z`, `exp_avg_sq.z`: where a method stood after `updates` of its steps.
 

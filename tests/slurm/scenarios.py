@@ -221,6 +221,13 @@ def restart_controller() -> None:
         os.kill(pid, signal.SIGTERM)
         until(lambda: not alive(pid), "slurmctld has stopped", 60)
         subprocess.run([HERE / "slurm-up.sh", "controller"], check=True, timeout=60)
+        until(registered, "the node has registered again", 60)
+
+
+def registered() -> bool:
+    """Whether the controller knows the node's GPUs: a job that it starts before is told of none."""
+    shown = subprocess.run(["scontrol", "show", "node"], capture_output=True, text=True, check=False, timeout=10).stdout
+    return "SlurmdStartTime=" in shown and "SlurmdStartTime=None" not in shown
 
 
 def alive(pid: int) -> bool:

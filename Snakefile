@@ -4,8 +4,8 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 from reprior.errors import UserError
-from reprior.resolve import make_plan
-from reprior.workplace import Workplace
+from reprior.planning.resolve import make_plan
+from reprior.jobs.workplace import Workplace
 
 # A plan is millions of objects that stay: looking through them for garbage took a seventh of planning.
 gc.set_threshold(100_000, 50, 100)

@@ -29,7 +29,7 @@ from reprior.methods.iagan import iagan
 from reprior.networks.deep_decoder import largest_below
 from reprior.operators.bicubic import Bicubic
 from reprior.operators.gaussian import Gaussian
-from reprior.watch import Watch
+from reprior.optimise.watch import Watch
 
 MATRIX = 2048
 

@@ -24,10 +24,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from reprior.plan import Plan
-from reprior.resolve import make_plan
-from reprior.step_times import TABLE, Row, Work, read_rows, tasks, write_rows
-from reprior.study import read_config
+from reprior.planning.plan import Plan
+from reprior.planning.resolve import make_plan
+from reprior.planning.step_times import TABLE, Row, Work, read_rows, tasks, write_rows
+from reprior.planning.yaml_files import read_config
 
 ROOT = Path(__file__).resolve().parent.parent
 Run = Callable[[int, int], object]
@@ -128,9 +128,9 @@ def measured(
     """The numbers of one row, measured in this process, in which nothing else has happened."""
     import torch
 
-    from reprior.devices import chosen_device
-    from reprior.machine import peak_memory_mib
-    from reprior.memory import keep_freed_memory
+    from reprior.machine.devices import chosen_device
+    from reprior.machine.facts import peak_memory_mib
+    from reprior.machine.memory import keep_freed_memory
 
     if memory is not None:
         limit_memory(memory)
@@ -236,7 +236,7 @@ def decoder_start(problem: Any, generator: Any, settings: Mapping[str, Any]) -> 
     from dataclasses import replace
 
     from reprior.methods.deep_decoder import deep_decoder
-    from reprior.watch import Watch
+    from reprior.optimise.watch import Watch
 
     problem = replace(problem, watch=Watch(marks=(0,)))
     alike = {key: settings[key] for key in ("channels", "form")}
@@ -264,7 +264,7 @@ def observed(work: Work, images: int) -> int:
     """Does a whole job that measures random images; the bytes that it writes."""
     import numpy as np
 
-    from reprior.files import save_arrays
+    from reprior.machine.files import save_arrays
     from reprior.stages.observe import observe
 
     with tempfile.TemporaryDirectory() as folder:
@@ -288,7 +288,7 @@ def device_name(device: str) -> str:
     if device != "cpu":
         import torch
 
-        from reprior.devices import chosen_device
+        from reprior.machine.devices import chosen_device
 
         device = chosen_device(device)
         if device == "cuda":

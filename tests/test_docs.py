@@ -22,11 +22,11 @@ import pytest
 import torch
 from PIL import Image
 
-from reprior.files import load_arrays
+from reprior.machine.files import load_arrays
 from reprior.methods.base import Problem
 from reprior.operators.identity import Identity
-from reprior.plan import Plan
-from reprior.resolve import make_plan
+from reprior.planning.plan import Plan
+from reprior.planning.resolve import make_plan
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = ["README.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from reprior.files import save_arrays, write_json
+from reprior.machine.files import save_arrays, write_json
 from reprior.stages.evaluate import evaluate
 from reprior.stages.observe import observe
 from reprior.stages.prepare import prepare

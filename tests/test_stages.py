@@ -13,7 +13,7 @@ import torch
 
 from reprior.cli import main
 from reprior.errors import UserError
-from reprior.files import load_arrays, load_tensors
+from reprior.machine.files import load_arrays, load_tensors
 from reprior.stages.aggregate import aggregate
 from reprior.stages.convert import convert
 from reprior.stages.observe import observe

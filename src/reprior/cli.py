@@ -11,12 +11,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reprior import __version__, jobs, machine, stage_jobs
+from reprior import __version__
 from reprior.errors import UserError
-from reprior.memory import keep_freed_memory
+from reprior.jobs import stage_jobs
+from reprior.jobs.job import Facts, Job, identity
+from reprior.jobs.job import run as run_job
+from reprior.machine.facts import device_name
+from reprior.machine.memory import keep_freed_memory
 
 if TYPE_CHECKING:
-    from reprior.plan import Plan
+    from reprior.planning.plan import Plan
 
 Work = Callable[..., str | None]
 """A stage called with the facts of its job and its arguments; it may say on which device it ran."""
@@ -66,10 +70,10 @@ def _add(stage: Any, name: str, run: Callable[..., None], text: str) -> argparse
 
 def _add_stage(stage: Any, name: str, text: str, work: Work | None = None) -> argparse.ArgumentParser:
     """A subcommand that makes files: it is run as a job, alone on its outputs and recorded."""
-    describe: Callable[..., jobs.Job] = getattr(stage_jobs, name)
+    describe: Callable[..., Job] = getattr(stage_jobs, name)
 
     def run(code: str | None, **arguments: Any) -> None:
-        jobs.run(describe(**arguments), lambda facts: (work or _plain(name))(facts, **arguments), code)
+        run_job(describe(**arguments), lambda facts: (work or _plain(name))(facts, **arguments), code)
 
     parser = _add(stage, name, run, text)
     parser.add_argument("--code", help="the code's fingerprint when the job was planned: stop if it has changed")
@@ -79,7 +83,7 @@ def _add_stage(stage: Any, name: str, text: str, work: Work | None = None) -> ar
 def _plain(name: str) -> Work:
     """The stage of that name, which has no use for the facts of its job. Imported when it is run."""
 
-    def work(facts: jobs.Facts, **arguments: Any) -> None:
+    def work(facts: Facts, **arguments: Any) -> None:
         getattr(importlib.import_module(f"reprior.stages.{name}"), name)(**arguments)
 
     return work
@@ -214,39 +218,39 @@ def _long(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--checkpoint-seconds", type=float, default=60)
 
 
-def _run_reconstruct(facts: jobs.Facts, device: str, jobs_per_gpu: int, **arguments: Any) -> str:
-    from reprior.devices import taken
+def _run_reconstruct(facts: Facts, device: str, jobs_per_gpu: int, **arguments: Any) -> str:
+    from reprior.machine.devices import taken
 
     with taken(device, jobs_per_gpu) as where:
         from reprior.stages.reconstruct import reconstruct
 
-        reconstruct(**arguments, device=where, identity=jobs.identity(facts))
-        return machine.device_name(where)
+        reconstruct(**arguments, device=where, identity=identity(facts))
+        return device_name(where)
 
 
-def _run_render(facts: jobs.Facts, **arguments: Any) -> None:
+def _run_render(facts: Facts, **arguments: Any) -> None:
     from reprior.render.artifact import render
 
     render(**arguments)
 
 
-def _run_report(facts: jobs.Facts, **arguments: Any) -> None:
+def _run_report(facts: Facts, **arguments: Any) -> None:
     from reprior.render.report import build
 
     build(**arguments)
 
 
-def _run_train(facts: jobs.Facts, device: str, jobs_per_gpu: int, **arguments: Any) -> str:
-    from reprior.devices import taken
+def _run_train(facts: Facts, device: str, jobs_per_gpu: int, **arguments: Any) -> str:
+    from reprior.machine.devices import taken
 
     with taken(device, jobs_per_gpu) as where:
         from reprior.stages.train import train
 
         train(**arguments, device=where, code=facts["code"])
-        return machine.device_name(where)
+        return device_name(where)
 
 
-def _run_acquire(facts: jobs.Facts, path: Path, raw: Path, mirrors: list[str], offline: bool) -> None:
+def _run_acquire(facts: Facts, path: Path, raw: Path, mirrors: list[str], offline: bool) -> None:
     from reprior.acquire.fetch import acquire
 
     if not path.is_relative_to(raw):
@@ -254,7 +258,7 @@ def _run_acquire(facts: jobs.Facts, path: Path, raw: Path, mirrors: list[str], o
     acquire(path.relative_to(raw).as_posix(), raw, mirrors=[Path(mirror) for mirror in mirrors], offline=offline)
 
 
-def _run_crate(facts: jobs.Facts, **arguments: Any) -> None:
+def _run_crate(facts: Facts, **arguments: Any) -> None:
     from reprior.provenance.crate import write_crate
 
     write_crate(**arguments)
@@ -267,13 +271,13 @@ def _run_trace(target: str, every: bool, config: list[str]) -> None:
 
 
 def _run_plan(config: list[str]) -> None:
-    from reprior.estimate import describe
+    from reprior.planning.estimate import describe
 
     print(describe(_planned(config), Path()))
 
 
 def _run_verify(config: list[str]) -> None:
-    from reprior.workplace import Workplace
+    from reprior.jobs.workplace import Workplace
 
     if found := Workplace.of(_planned(config), Path()).verified():
         raise UserError("\n".join(found))
@@ -281,7 +285,7 @@ def _run_verify(config: list[str]) -> None:
 
 
 def _run_doctor(config: list[str]) -> None:
-    from reprior.doctor import FIX, described, examine
+    from reprior.planning.doctor import FIX, described, examine
 
     findings = examine(_planned(config), Path())
     print(described(findings), flush=True)
@@ -290,8 +294,8 @@ def _run_doctor(config: list[str]) -> None:
 
 
 def _planned(config: list[str]) -> Plan:
-    from reprior.resolve import make_plan
-    from reprior.study import read_config
+    from reprior.planning.resolve import make_plan
+    from reprior.planning.yaml_files import read_config
 
     root = Path()
     return make_plan(root, read_config(root, config))

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from reprior import provenance
-from reprior.locks import is_locked, job_lock
+from reprior.machine.locks import is_locked, job_lock
 from tests.workflow.conftest import STUDY, Project, environment, make_project
 
 CELL = Path("results/tiny/mine/sr")

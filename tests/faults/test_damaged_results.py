@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from reprior import provenance
-from reprior.files import load_arrays
-from reprior.workplace import Workplace
+from reprior.jobs.workplace import Workplace
+from reprior.machine.files import load_arrays
 from tests.faults.conftest import CELL, RESULT, files, numbers
 from tests.workflow.conftest import Project
 

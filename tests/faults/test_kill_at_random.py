@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from reprior.locks import holder, is_locked, job_lock
+from reprior.machine.locks import holder, is_locked, job_lock
 from tests.faults.conftest import (
     CELL,
     RESULT,

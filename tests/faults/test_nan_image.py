@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from reprior.cli import main
-from reprior.files import load_tensors, save_tensors
+from reprior.machine.files import load_tensors, save_tensors
 from tests.workflow.conftest import GENERATOR, make_project
 
 pytestmark = pytest.mark.slow

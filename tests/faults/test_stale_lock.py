@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from reprior.locks import is_locked, job_lock
+from reprior.machine.locks import is_locked, job_lock
 from tests.faults.conftest import (
     RESULT,
     SNAKEMAKE,

@@ -9,9 +9,9 @@ from torch.func import functional_call, vmap
 from torch.nn import functional
 
 from reprior.errors import UserError
-from reprior.files import save_tensors
 from reprior.generators.base import build_generator, load_generator
 from reprior.generators.began import BEGAN
+from reprior.machine.files import save_tensors
 from reprior.training.gan import initialise
 
 SPEC = {"name": "began", "size": 64, "channels": 4, "latent": 5}

@@ -6,7 +6,7 @@ from torch.nn import functional
 
 from reprior.generators.base import build_generator
 from reprior.generators.began_skip import BEGANSkip
-from reprior.per_image import PerImage
+from reprior.optimise.per_image import PerImage
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from reprior.errors import UserError
-from reprior.files import save_tensors
 from reprior.generators.base import Generator, load_generator
 from reprior.generators.dcgan import DCGAN
+from reprior.machine.files import save_tensors
 from reprior.methods.base import Problem, Reconstruction
 from reprior.methods.csgm import csgm
 from reprior.methods.iagan import iagan

@@ -15,12 +15,12 @@ from torch.nn import functional
 
 from reprior.acquire.checkpoints import read_checkpoint
 from reprior.errors import UserError
-from reprior.files import save_tensors
 from reprior.generators import pggan
 from reprior.generators.base import Generator, load_generator
 from reprior.generators.began import BEGAN
 from reprior.generators.dcgan import DCGAN
 from reprior.generators.pggan import PGGAN
+from reprior.machine.files import save_tensors
 
 
 class Sunshineatnoon(nn.Module):

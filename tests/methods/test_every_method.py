@@ -19,7 +19,7 @@ from reprior.methods.csgm import csgm
 from reprior.methods.dip import dip
 from reprior.methods.iagan import iagan
 from reprior.methods.naive import naive
-from reprior.watch import Watch
+from reprior.optimise.watch import Watch
 
 SMALL_DIP = {"scales": 2, "channels": 8, "input_depth": 4}
 

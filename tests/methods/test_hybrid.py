@@ -19,7 +19,7 @@ from reprior.methods.deep_decoder import deep_decoder
 from reprior.methods.hybrid import hybrid
 from reprior.methods.iagan import iagan
 from reprior.operators.identity import Identity
-from reprior.watch import Watch
+from reprior.optimise.watch import Watch
 
 PRE = 6
 CHANNELS = 4

@@ -14,10 +14,10 @@ import yaml
 from reprior.acquire.fingerprint import fingerprint
 from reprior.acquire.lock import Lock
 from reprior.errors import UserError
-from reprior.plan import Plan
+from reprior.planning.plan import Plan
+from reprior.planning.resolve import make_plan
 from reprior.provenance import record_path
 from reprior.provenance.trace import trace
-from reprior.resolve import make_plan
 
 STUDY: dict[str, Any] = {
     "title": "A study",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from reprior.files import save_arrays, write_json
+from reprior.machine.files import save_arrays, write_json
 from reprior.render import style
 from reprior.render.artifact import render
 from reprior.render.report import build

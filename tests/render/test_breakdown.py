@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from reprior.errors import UserError
-from reprior.files import load_arrays, read_json, save_arrays
-from reprior.plugins import plugin
+from reprior.machine.files import load_arrays, read_json, save_arrays
+from reprior.planning.plugins import plugin
 
 PARTS = [["gan", "G part"], ["decoder", "DD part"]]
 RED, BLUE = (2.0, -1.0, -1.0), (-0.1, 0.0, 1.1)

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reprior.files import read_json
+from reprior.machine.files import read_json
 from reprior.metrics.averaging import average, difference_interval
 from reprior.render.artifacts.claims import claims
 from reprior.render.context import Cell, Context

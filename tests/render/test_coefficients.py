@@ -8,8 +8,8 @@ import pytest
 from matplotlib.colors import to_rgb
 
 from reprior.errors import UserError
-from reprior.files import read_json
-from reprior.plugins import plugin
+from reprior.machine.files import read_json
+from reprior.planning.plugins import plugin
 
 FACES, BIRDS = ["faces-0.05", "faces-0.2"], ["birds-0.05", "birds-0.2"]
 GROUPS = {"birds": BIRDS, "CelebA": FACES}

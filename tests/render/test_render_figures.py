@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from reprior.errors import UserError
-from reprior.files import read_json, save_arrays
+from reprior.machine.files import read_json, save_arrays
 from reprior.metrics.averaging import bootstrap_interval
-from reprior.plugins import plugin
+from reprior.planning.plugins import plugin
 from reprior.render.pictures import pixels, views
 from reprior.render.style import method_styles
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from reprior.errors import UserError
-from reprior.files import read_json
+from reprior.machine.files import read_json
 from reprior.metrics.averaging import bootstrap_interval
 
 EVERY = ["bicubic", "naive", "csgm", "csgm-bp", "iagan", "iagan-bp"]

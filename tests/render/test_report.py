@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from reprior.errors import UserError
-from reprior.files import read_json, write_json
+from reprior.machine.files import read_json, write_json
 from reprior.render.report import build
 
 VOID = {"meta", "img", "input", "br", "link", "hr"}

@@ -51,7 +51,7 @@ def attempts(label: str) -> int:
 
 def slow_down(seconds: float) -> None:
     """Let each step of an optimisation take so much longer, without work for the CPU."""
-    from reprior import watch
+    from reprior.optimise import watch
 
     steps = watch.Watch.steps
 

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 import yaml
 
-from reprior.files import load_tensors
+from reprior.machine.files import load_tensors
 from tests.workflow.conftest import STUDY, Project, environment
 
 HERE = Path(__file__).parent

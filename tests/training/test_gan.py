@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from reprior.errors import UserError
-from reprior.files import load_tensors
 from reprior.generators.base import Generator, build_generator
 from reprior.generators.began import BEGAN
+from reprior.machine.files import load_tensors
+from reprior.optimise.watch import Watch
 from reprior.training.gan import Trainer, initialise, read_recipe, train
-from reprior.watch import Watch
 
 BEGAN_SPEC = {"name": "began", "size": 64, "channels": 2, "latent": 3}
 SKIP_SPEC = {**BEGAN_SPEC, "name": "began-skip"}

@@ -13,10 +13,10 @@ import yaml
 
 from reprior.datasets import load_dataset
 from reprior.errors import UserError
-from reprior.files import load_tensors, read_json
 from reprior.generators.base import Generator, build_generator, load_generator
 from reprior.loading import load
-from reprior.plugins import plugin
+from reprior.machine.files import load_tensors, read_json
+from reprior.planning.plugins import plugin
 from reprior.training.candidates import Candidates, best
 from reprior.training.data import read_material
 from reprior.training.fit import fit_latents

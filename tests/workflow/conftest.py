@@ -16,8 +16,8 @@ import pytest
 import torch
 import yaml
 
-from reprior.files import save_tensors
 from reprior.loading import load
+from reprior.machine.files import save_tensors
 
 GENERATOR = {"name": "began", "size": 64, "channels": 4, "latent": 8}
 STUDY = {

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from reprior.footprint import alone, disk, jobs
-from reprior.plan import Plan
-from reprior.resolve import make_plan
-from reprior.step_times import TABLE, read_rows
+from reprior.planning.footprint import alone, disk, jobs
+from reprior.planning.plan import Plan
+from reprior.planning.resolve import make_plan
+from reprior.planning.step_times import TABLE, read_rows
 
 pytestmark = pytest.mark.slow
 

@@ -11,8 +11,8 @@ from types import ModuleType
 
 import pytest
 
-from reprior.footprint import jobs
-from reprior.resolve import make_plan
+from reprior.planning.footprint import jobs
+from reprior.planning.resolve import make_plan
 from tests.workflow.conftest import environment
 
 pytestmark = pytest.mark.slow

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from reprior.files import load_tensors, save_tensors
+from reprior.machine.files import load_tensors, save_tensors
 from tests.workflow.conftest import STUDY, Project, make_project
 
 pytestmark = pytest.mark.slow
@@ -131,7 +131,7 @@ MATRIX: dict[str, tuple[Edit, set[str]]] = {
     ),
     "operator": (code("operators/blur.py", "1 / width", "2 / width"), DEBLURRED),
     "loop": (
-        code("optimise.py", "beta1=0.9", "beta1=0.8"),
+        code("optimise/loop.py", "beta1=0.9", "beta1=0.8"),
         {*computed("sr/csgm", "sr/csgm-bp", "sr/iagan", *DEBLUR), TABLE, FIGURE, *NUMBERS},
     ),
     "generator": (code("generators/began.py", "functional.elu(", "functional.selu("), WITH_GENERATOR),
@@ -196,9 +196,9 @@ MATRIX: dict[str, tuple[Edit, set[str]]] = {
     ),
     "weights": (other_weights, WITH_GENERATOR),
     "reported": (text("studies/mine/reported.csv", "20.5", "20.6"), {*RENDERED, *PAGE}),
-    "docstring": (code("optimise.py", '"""One step of Adam', '"""A step of Adam'), set()),
-    "comment": (code("optimise.py", "# The fused kernel", "# This kernel"), set()),
-    "planner": (code("resolve.py", "IMAGES_PER_JOB = 20", "IMAGES_PER_JOB = 21"), set()),
+    "docstring": (code("optimise/loop.py", '"""One step of Adam', '"""A step of Adam'), set()),
+    "comment": (code("optimise/loop.py", "# The fused kernel", "# This kernel"), set()),
+    "planner": (code("planning/resolve.py", "IMAGES_PER_JOB = 20", "IMAGES_PER_JOB = 21"), set()),
     "planned_constant": (code("generators/began.py", "IMAGES_PER_JOB = 20", "IMAGES_PER_JOB = 21"), set()),
     "another_method": (code("methods/naive.py", "def naive(", "NEW = 1\n\n\ndef naive("), set()),
     "readme": (text("README.md", "Read this.", "Read this first."), set()),
@@ -261,7 +261,7 @@ def test_an_edit_reruns_what_it_touches_and_nothing_else(edited: Project, edit: 
 
 
 def test_touch_accepts_the_named_results_after_an_edit_that_changes_no_number(edited: Project) -> None:
-    code("optimise.py", "eps=1e-8", "eps=1e-4**2")(edited)
+    code("optimise/loop.py", "eps=1e-8", "eps=1e-4**2")(edited)
     assert {job.split()[0] for job in planned(edited)} >= {"reconstruct", "reconstruct_direct", "evaluate"}
     study("cases", "deblur", "noise", to=0.02)(edited)
     results = edited.folder.glob("results/tiny/mine/sr/*/*.safetensors")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from reprior.resolve import make_plan
+from reprior.planning.resolve import make_plan
 
 
 def test_everything_is_made(finished) -> None:

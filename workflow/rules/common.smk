@@ -2,10 +2,11 @@
 
 import re
 
-from reprior import plugins, stage_jobs
-from reprior.code_fingerprint import code_fingerprint
-from reprior.job_memory import memory_mb
-from reprior.plan import OBSERVATION, as_json, render_spec
+from reprior.jobs import stage_jobs
+from reprior.planning import plugins
+from reprior.jobs.code_fingerprint import code_fingerprint
+from reprior.planning.job_memory import memory_mb
+from reprior.planning.plan import OBSERVATION, as_json, render_spec
 
 RESULTS = PLAN.folder.as_posix()
 DATA = Path(PLAN.config.data).as_posix()

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from reprior.acquire.fingerprint import Fingerprint
 from reprior.acquire.registry import Variant
 from reprior.errors import UserError
-from reprior.files import write_text
+from reprior.machine.files import write_text
 
 _HEADER = """\
 # What was downloaded, and from where. A file for which its publisher gives no hash is held to the one here: where the

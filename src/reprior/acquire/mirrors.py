@@ -9,7 +9,7 @@ from pathlib import Path
 from reprior.acquire.fingerprint import HEAD, Fingerprint, Hasher, chunks, fingerprint, objection, unlikely
 from reprior.acquire.registry import Variant
 from reprior.errors import UserError
-from reprior.files import written_atomically
+from reprior.machine.files import written_atomically
 
 Found = tuple[Path, Variant, Fingerprint]
 

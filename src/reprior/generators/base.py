@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from reprior.errors import UserError
-from reprior.files import load_tensors
 from reprior.loading import call
+from reprior.machine.files import load_tensors
 
 
 class Generator(nn.Module, ABC):

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from reprior.operators.base import Operator
+from reprior.optimise.watch import Watch
 from reprior.seeds import rng_for
-from reprior.watch import Watch
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import torch
 
 from reprior.generators.base import Generator
 from reprior.methods.base import Problem, Reconstruction
-from reprior.optimise import Variables, minimise
+from reprior.optimise.loop import Variables, minimise
 from reprior.types import Count, NonNegative, Positive
 
 

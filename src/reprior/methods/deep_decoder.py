@@ -10,8 +10,8 @@ from torch import Tensor
 from reprior.methods.base import Problem, Reconstruction
 from reprior.networks import deep_decoder as network
 from reprior.networks.initial import draw_convolutions
-from reprior.optimise import Variables, minimise
-from reprior.per_image import PerImage
+from reprior.optimise.loop import Variables, minimise
+from reprior.optimise.per_image import PerImage
 from reprior.types import Count, Positive, Whole
 
 

@@ -11,8 +11,8 @@ from reprior.errors import UserError
 from reprior.methods.base import Problem, Reconstruction
 from reprior.networks.initial import draw_convolutions
 from reprior.networks.skip import Skip
-from reprior.optimise import Variables, minimise
-from reprior.per_image import PerImage
+from reprior.optimise.loop import Variables, minimise
+from reprior.optimise.per_image import PerImage
 from reprior.types import Count, NonNegative, Positive
 
 

@@ -12,7 +12,7 @@ from reprior.errors import UserError
 from reprior.generators.base import Generator
 from reprior.methods.base import Problem, Reconstruction
 from reprior.methods.deep_decoder import decoder as decoder_of
-from reprior.optimise import Moments, Variables, minimise
+from reprior.optimise.loop import Moments, Variables, minimise
 from reprior.types import Count, Positive
 
 

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from reprior.errors import UserError
 from reprior.generators.base import Generator
 from reprior.methods.base import Problem, Reconstruction
-from reprior.optimise import Variables, minimise
-from reprior.per_image import PerImage
+from reprior.optimise.loop import Variables, minimise
+from reprior.optimise.per_image import PerImage
 from reprior.types import Count, Positive
 
 

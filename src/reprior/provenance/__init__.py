@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from reprior.files import read_json, write_json
+from reprior.machine.files import read_json, write_json
 
 FOLDER = ".provenance"
 Record = dict[str, Any]

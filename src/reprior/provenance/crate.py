@@ -9,7 +9,7 @@ from pathlib import Path
 from reprior.acquire.fetch import LOCK
 from reprior.acquire.lock import Lock
 from reprior.errors import UserError
-from reprior.files import write_json
+from reprior.machine.files import write_json
 from reprior.provenance import Record, read_records
 from reprior.provenance.crate_entities import CONTEXT, Entities
 from reprior.provenance.crate_files import Files

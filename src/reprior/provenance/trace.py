@@ -10,7 +10,7 @@ from pathlib import Path
 
 from reprior.acquire.lock import Entry, Lock
 from reprior.errors import UserError
-from reprior.plan import CasePlan, Plan, StudyPlan
+from reprior.planning.plan import CasePlan, Plan, StudyPlan
 from reprior.provenance import Record, read_records
 from reprior.provenance.lineage import Broken, Lineage, name
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from reprior.errors import UserError
-from reprior.files import read_json, write_json, written_atomically
+from reprior.machine.files import read_json, write_json, written_atomically
 from reprior.metrics.averaging import about, average, bootstrap_interval
 
 KEPT = (

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reprior.errors import UserError
-from reprior.files import load_arrays
+from reprior.machine.files import load_arrays
 
 if TYPE_CHECKING:
     import numpy as np

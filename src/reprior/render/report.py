@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from reprior import __version__
 from reprior.errors import UserError
-from reprior.files import read_json, write_text
+from reprior.machine.files import read_json, write_text
 from reprior.render.encode import figure_uri, picture_uri
 from reprior.render.entries import LINES, NOTHING, Entry
 from reprior.render.page import interest, template

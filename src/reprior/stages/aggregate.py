@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from reprior.files import write_text
+from reprior.machine.files import write_text
 
 
 def aggregate(parts: Sequence[Path], out: Path) -> None:

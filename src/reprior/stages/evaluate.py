@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from reprior.files import load_arrays, read_json, written_atomically
+from reprior.machine.files import load_arrays, read_json, written_atomically
 from reprior.metrics.evaluation import evaluate as measured
 
 

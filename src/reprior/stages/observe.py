@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from reprior.files import load_tensors, save_tensors
+from reprior.machine.files import load_tensors, save_tensors
 from reprior.operators import make_operator
 from reprior.seeds import rng_for
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reprior.datasets import load_dataset
-from reprior.files import save_arrays
+from reprior.machine.files import save_arrays
 
 if TYPE_CHECKING:
     import numpy as np

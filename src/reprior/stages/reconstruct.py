@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 
 from reprior.errors import UserError
-from reprior.files import load_tensors, save_tensors, write_json
 from reprior.loading import load, needs
-from reprior.machine import command, device_name, peak_memory_mib, seconds_since_start, versions
+from reprior.machine.facts import command, device_name, peak_memory_mib, seconds_since_start, versions
+from reprior.machine.files import load_tensors, save_tensors, write_json
 from reprior.methods.base import Problem, Reconstruction, solve
 from reprior.operators import make_operator
-from reprior.watch import Watch
+from reprior.optimise.watch import Watch
 
 
 def reconstruct(

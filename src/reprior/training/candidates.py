@@ -9,8 +9,8 @@ from pathlib import Path
 
 from torch import Tensor
 
-from reprior.files import load_tensors, save_tensors
 from reprior.generators.base import Generator
+from reprior.machine.files import load_tensors, save_tensors
 from reprior.training.fit import fit_latents
 
 

@@ -20,11 +20,11 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from reprior.errors import UserError
-from reprior.files import write_text
 from reprior.generators.base import Generator
+from reprior.machine.files import write_text
+from reprior.optimise.watch import Watch
 from reprior.seeds import rng_for
 from reprior.training.objective import Objective, Recipe
-from reprior.watch import Watch
 
 OBJECTIVES = {"logistic": "LogisticObjective", "began": "BEGANObjective", "dcgan": "DCGANObjective"}
 INTERVAL = 100

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from reprior.errors import UserError
-from reprior.files import save_tensors, write_json
 from reprior.generators.base import Generator, build_generator
+from reprior.machine.files import save_tensors, write_json
+from reprior.optimise.watch import Watch
 from reprior.seeds import rng_for
 from reprior.training.candidates import Candidates, best
 from reprior.training.curves import save_curves
@@ -23,7 +24,6 @@ from reprior.training.fit import decibels
 from reprior.training.gan import Trainer, read_recipe, train
 from reprior.training.objective import Recipe
 from reprior.training.sheet import save_sheet
-from reprior.watch import Watch
 
 _SAMPLES = 32
 _IN_A_ROW = 8

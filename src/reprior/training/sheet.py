@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from reprior.files import written_atomically
+from reprior.machine.files import written_atomically
 
 _MARGIN = 64
 

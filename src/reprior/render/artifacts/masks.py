@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from reprior.errors import UserError
-from reprior.files import load_arrays
+from reprior.machine.files import load_arrays
 from reprior.render import style
 
 if TYPE_CHECKING:

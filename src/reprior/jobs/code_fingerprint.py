@@ -1,0 +1,151 @@
+"""A hash of the code that a job runs: an edit reruns the jobs that it can change, and no others.
+
+It is computed from source, without an import: a plan asks for it and must not wait for torch. What no result depends on
+is left out: comments, layout, docstrings, `pass`, constants that only a plan reads and what is under `if
+TYPE_CHECKING:`. Plug-ins are imported by name at run time, which source does not tell: who asks gives them as roots.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from importlib.util import resolve_name
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+from reprior.errors import UserError
+
+DIGITS = 16
+"""Of the hash: 64 bits tell any two versions apart and are short enough for a command line that people read."""
+_NO_DATA = (".py", ".pyc", ".safetensors")  # weights are inputs of the rules that use them
+_PLANNED = ("__version__", "IMAGES_PER_JOB", "PUBLISHED")  # say when, in how many jobs and from where, and not how
+_SILENT = ("ctx", "kind")  # fields of a syntax tree that follow from its shape or mean nothing
+_VOID = ("None", "[]")  # texts of fields that are not filled; each version of Python has other ones
+
+
+@dataclass(frozen=True)
+class _Module:
+    digest: str
+    imports: frozenset[str]
+
+
+class Package:
+    """The modules of one package, by its name and the folder of its `__init__.py`; each is read once."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        self.name, self.folder = name, folder
+        self._module = cache(self._read)
+
+    def fingerprint(self, *roots: str) -> str:
+        """Changes with the code of these modules, of all that they import, and with the data files that those name."""
+        lines = (f"{name} {self._module(name).digest}\n" for name in self.modules(*roots))
+        return hashlib.sha256("".join(lines).encode()).hexdigest()[:DIGITS]
+
+    def modules(self, *roots: str) -> tuple[str, ...]:
+        """These modules and all of the package that they import, directly or not, sorted."""
+        found: set[str] = set()
+        waiting = list(roots)
+        while waiting:
+            name = waiting.pop()
+            if name not in found:
+                found.add(name)
+                waiting += self._module(name).imports
+        return tuple(sorted(found))
+
+    def _file(self, module: str) -> Path | None:
+        """The source of a module; None for what is no module of the package, such as a function."""
+        first, *rest = module.split(".")
+        path = self.folder.joinpath(*rest)
+        files = (path / "__init__.py", path.with_name(f"{path.name}.py"))
+        return next((file for file in files if first == self.name and file.is_file()), None)
+
+    def _read(self, name: str) -> _Module:
+        path = self._file(name)
+        if path is None:
+            raise ModuleNotFoundError(f"{name}: there is no such module of {self.name} in {self.folder}")
+        reader = _Reader()
+        digest = hashlib.sha256(reader.text(_parsed(path)).encode())
+        for file in _data_files(path.parent, reader.strings):
+            digest.update(f"\n{file.relative_to(path.parent).as_posix()} ".encode())
+            digest.update(hashlib.sha256(file.read_bytes()).digest())
+        package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+        named = {name, *(target for node in reader.imports for target in _targets(node, package))}
+        # `a.b.c`, `a.b`, `a`: Python runs the `__init__` of each package on the way
+        reached = {part for target in named for part in accumulate(target.split("."), "{}.{}".format)}
+        return _Module(digest.hexdigest(), frozenset(part for part in reached if self._file(part)))
+
+
+class _Reader:
+    """One walk over a syntax tree, which collects imports and strings on the way."""
+
+    def __init__(self) -> None:
+        self.imports: list[ast.Import | ast.ImportFrom] = []
+        self.strings: set[str] = set()
+
+    def text(self, node: Any) -> str:
+        """The tree as text, the same in each version of Python, as those of `ast.dump` and `ast.unparse` are not."""
+        if isinstance(node, list):
+            return f"[{','.join([self.text(item) for item in _effective(node)])}]"
+        if not isinstance(node, ast.AST):
+            return ascii(node)
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            self.imports.append(node)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            self.strings.add(node.value)
+        elif isinstance(node, ast.JoinedStr):  # some versions of Python fill an f-string with empty ones
+            node.values = [part for part in node.values if getattr(part, "value", None) != ""]
+        fields = [(name, self.text(getattr(node, name, None))) for name in node._fields if name not in _SILENT]
+        return f"{type(node).__name__}({','.join([f'{name}={text}' for name, text in fields if text not in _VOID])})"
+
+
+def _parsed(path: Path) -> ast.Module:
+    try:
+        return ast.parse(path.read_bytes(), filename=str(path))
+    except SyntaxError as error:
+        raise UserError(f"{path}:{error.lineno}: {error.msg}; correct this, then start again") from error
+
+
+def _effective(items: Iterable[Any]) -> Iterator[Any]:
+    """Statements less those that do nothing; anything else as it is."""
+    for item in items:
+        if isinstance(item, ast.If) and _name(item.test) == "TYPE_CHECKING":
+            yield from _effective(item.orelse)
+        elif isinstance(item, ast.Assign) and _name(item.targets[0]) in _PLANNED:
+            continue
+        elif not isinstance(item, ast.Pass) and not (
+            isinstance(item, ast.Expr) and isinstance(item.value, ast.Constant)
+        ):
+            yield item
+
+
+def _name(node: ast.expr) -> str:
+    """`x` of `x` and of `y.x`."""
+    return getattr(node, "id", "") or getattr(node, "attr", "")
+
+
+def _targets(node: ast.Import | ast.ImportFrom, package: str) -> Iterator[str]:
+    """Full names of what is imported by a module that lies in `package`."""
+    if isinstance(node, ast.Import):
+        return (alias.name for alias in node.names)
+    source = resolve_name("." * node.level + (node.module or ""), package)
+    return (f"{source}.{alias.name}" for alias in node.names)
+
+
+def _data_files(folder: Path, strings: Iterable[str]) -> list[Path]:
+    """Files beside a module, and in folders without code beside it, that one of its strings names or begins with."""
+    named = {string.partition("/")[0] for string in strings}
+    found: list[Path] = []
+    for entry in folder.iterdir():
+        if entry.name in named and not any(entry.glob("*.py")):
+            found += [entry, *entry.rglob("*")]
+    hashed = (file for file in found if file.suffix not in _NO_DATA and not file.name.startswith("."))
+    return sorted(file for file in hashed if file.is_file())
+
+
+_REPRIOR = Package("reprior", Path(__file__).parents[1])
+code_fingerprint = cache(_REPRIOR.fingerprint)
+modules_of = _REPRIOR.modules

@@ -1,0 +1,146 @@
+"""What a stage's job reads, makes and runs: one place for the rules, which plan it, and the CLI, which does it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from reprior.jobs.job import Job
+from reprior.loading import Kind, module_name
+from reprior.planning import plugins
+
+Spec = Mapping[str, Any]
+_ENTRIES = {
+    "acquire": "reprior.acquire.fetch",
+    "render": "reprior.render.artifact",
+    "report": "reprior.render.report",
+    "crate": "reprior.provenance.crate",
+}
+
+
+def modules(stage: str, **specs: Spec | Sequence[Spec] | None) -> tuple[str, ...]:
+    """Where the code of a stage begins: its own module, and those of the plug-ins that it is given, by their kind."""
+    found = [_ENTRIES.get(stage, f"reprior.stages.{stage}")]
+    for kind, given in specs.items():
+        listed = [given] if isinstance(given, Mapping) else given or ()
+        found += [module_name(cast(Kind, kind), spec["name"]) for spec in listed]
+    if stage in ("render", "report"):  # which ask every metric how it is shown
+        found += [module_name("metric", name) for name in plugins.names("metric")]
+    return tuple(found)
+
+
+def training_modules(training: Mapping[str, Any]) -> tuple[str, ...]:
+    """As `modules`, of what `generator`, `dataset` and `recipe` ask for."""
+    objective = f"reprior.training.{training['recipe'].get('objective', 'logistic')}"
+    return (*modules("train", generator=training["generator"], dataset=training["dataset"]), objective)
+
+
+def acquire(path: Path, **_: Any) -> Job:
+    """One download."""
+    return Job("acquire", (path,), modules=modules("acquire"))
+
+
+def convert(checkpoint: Path, generator: Spec, layout: str, out: Path) -> Job:
+    """One file of weights, from a download."""
+    settings = {"generator": generator, "layout": layout}
+    return Job("convert", (out,), (checkpoint,), settings, modules("convert", generator=generator))
+
+
+def train(weights: Path, generator: Spec, dataset: Spec, recipe: Spec, raw: Path, **_: Any) -> Job:
+    """One file of weights, from images."""
+    beside = [
+        weights.with_name(f"{weights.stem}{suffix}") for suffix in (".json", ".png", "-losses.png", "-progress.png")
+    ]
+    settings = {"generator": generator, "dataset": dataset, "recipe": recipe}
+    return Job("train", (weights, *beside), _downloads("dataset", [dataset], raw), settings, training_modules(settings))
+
+
+def prepare(selection: Spec, raw: Path, out: Path) -> Job:
+    """One batch of images."""
+    dataset = selection["dataset"]
+    settings = {"selection": selection}
+    return Job("prepare", (out,), _downloads("dataset", [dataset], raw), settings, modules("prepare", dataset=dataset))
+
+
+def observe(images: Path, case: Spec, out: Path) -> Job:
+    """One batch of observations."""
+    return Job("observe", (out,), (images,), {"case": case}, modules("observe", operator=case["operator"]))
+
+
+def reconstruct(
+    observation: Path,
+    label: str,
+    method: Spec,
+    generator: Spec | None,
+    starts: Mapping[str, Spec],
+    marks: Sequence[int],
+    out: Path,
+    **_: Any,
+) -> Job:
+    """One method on one batch."""
+    from reprior.machine.files import read_meta
+
+    weights = [Path(generator["weights"])] if generator else []
+    inputs = (observation, *(Path(start["file"]) for start in starts.values()), *weights)
+    settings = {"label": label, "method": method, "generator": generator, "starts": starts, "marks": marks}
+    operator = read_meta(observation)["operator"]
+    return Job(
+        "reconstruct",
+        (out, out.with_suffix(".json")),
+        inputs,
+        settings,
+        modules("reconstruct", method=method, operator=operator, generator=generator),
+    )
+
+
+def evaluate(estimate: Path, images: Path, metrics: Sequence[Spec], raw: Path, out: Path) -> Job:
+    """The numbers of one method on one batch."""
+    inputs = (estimate, estimate.with_suffix(".json"), images, *_downloads("metric", metrics, raw))
+    return Job("evaluate", (out,), inputs, {"metrics": metrics}, modules("evaluate", metric=metrics))
+
+
+def aggregate(parts: Sequence[Path], out: Path) -> Job:
+    """Many tables of numbers in one."""
+    return Job("aggregate", (out,), tuple(parts), modules=modules("aggregate"))
+
+
+def render(spec: Spec, reported: Path, out: Path) -> Job:
+    """One table or figure."""
+    suffixes = plugins.plugin("artifact", spec["kind"]).constants["SUFFIXES"]
+    outputs = tuple(out.with_name(f"{out.name}{suffix}") for suffix in (".json", *suffixes))
+    inputs = (*render_inputs(spec), *([reported] if reported.exists() else []))
+    return Job("render", outputs, inputs, {"spec": spec}, modules("render", artifact={"name": spec["kind"]}))
+
+
+def render_inputs(spec: Spec) -> list[Path]:
+    """What a table or figure is made from: numbers of its cells, and their pictures where it shows some."""
+    pictures = plugins.plugin("artifact", spec["kind"]).constants["READS"] == "images"
+    suffixes = (".csv", ".json", ".safetensors") if pictures else (".csv", ".json")
+    folder, found = Path(spec["folder"]), []
+    for name, case in spec["cases"].items():
+        if case["gap"] is not None:
+            continue
+        stems = [folder / name / method / batch for method in case["methods"] for batch in case["batches"]]
+        found += [stem.with_name(f"{stem.name}{suffix}") for stem in stems for suffix in suffixes]
+        if pictures:
+            found += [folder / name / "observation" / f"{batch}.safetensors" for batch in case["batches"]]
+            found += map(Path, case["images"])
+    return found
+
+
+def report(sidecars: Sequence[Path], out: Path, **settings: Any) -> Job:
+    """The report."""
+    return Job("report", (out,), tuple(sidecars), settings, modules("report"))
+
+
+def crate(results: Sequence[Path], workflow: Sequence[Path], root: Path, out: Path, **_: Any) -> Job:
+    """The RO-Crate."""
+    from reprior.provenance.crate import copies
+
+    outputs = (out, *copies(workflow, root, out).values())
+    return Job("crate", outputs, (*results, *workflow), modules=modules("crate"))
+
+
+def _downloads(kind: Kind, specs: Iterable[Spec], raw: Path) -> tuple[Path, ...]:
+    return tuple(raw / name for spec in specs for name in plugins.sources(kind, spec))

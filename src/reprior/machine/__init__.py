@@ -1,0 +1,1 @@
+"""What a job meets on its machine: files, locks, devices, memory."""

@@ -1,0 +1,200 @@
+"""The one optimisation loop: N independent problems at once, each on the path that it would follow alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.optim.adam import adam  # the class `Adam` would import all of torch's compiler: seconds for each job
+
+from reprior.optimise.watch import Watch
+
+__all__ = ["Keep", "Moments", "Objective", "Optimum", "Variables", "minimise"]
+
+Variables = dict[str, Tensor]
+"""What is optimised: each tensor has the N problems along its first axis."""
+Objective = Callable[[Variables, int], tuple[Tensor, Mapping[str, Tensor]]]
+"""(variables, step) -> loss [N], and what is wanted of this iterate: tensors [N, ...]."""
+Keep = Literal["best", "last"]
+"""Which iterate is the result: that of minimal loss (IAGAN's text) or the last one (its released code)."""
+_OF_VARIABLES = ("variables", "exp_avg", "exp_avg_sq")
+
+
+@dataclass(frozen=True)
+class Moments:
+    """What Adam remembers of a variable: its running averages, of so many updates."""
+
+    exp_avg: Tensor
+    exp_avg_sq: Tensor
+    updates: int
+
+
+@dataclass(frozen=True)
+class Optimum:
+    """What `minimise` found, one row a problem."""
+
+    kept: dict[str, Tensor]
+    """What the objective gave at the kept iterate: [N, ...]."""
+    loss: Tensor
+    """[N] loss of the kept iterate; infinite where no iterate was finite."""
+    step: Tensor
+    """[N] step of the kept iterate."""
+    trace: Tensor
+    """[N, steps]"""
+    status: tuple[str, ...]
+    """`ok`, or `diverged`: some loss was not finite."""
+
+
+def minimise(
+    objective: Objective,
+    start: Mapping[str, Tensor],
+    *,
+    steps: int,
+    lr: float | Mapping[str, float],
+    keep: Keep = "best",
+    schedule: Callable[[float], float] | None = None,
+    project: Callable[[Variables], None] | None = None,
+    carried: Mapping[str, Moments] | None = None,
+    watch: Watch | None = None,
+    name: str = "minimise",
+) -> Optimum:
+    """Minimise N losses at once with Adam from `start`, in `steps` evaluations and one update between any two.
+
+    The sum of the losses is what is differentiated and Adam is elementwise, so the rows do not know of each other. `lr`
+    may differ between variables; `schedule` maps the fraction of steps done to a factor on it; `project` changes the
+    variables in place after each update. A row whose loss is not finite is `diverged` and `keep` chooses among its
+    finite iterates (where there is none, its first iterate is the result); other rows go on undisturbed. Nothing here
+    waits for the device. A random draw in `objective` must depend on `step` alone, so that a run that `watch` resumes
+    ends as an undisturbed one. Adam starts with no memory, but for the variables whose moments are `carried` over from
+    an earlier run. The state after the steps that `watch` marks is handed to it: an objective calls its image "x".
+    """
+    watch = watch or Watch()
+    run = Run(start, steps, lr, keep, carried or {}, watch.marks)
+    for step in watch.steps(name, run):
+        loss, kept = objective(run.variables, step)
+        run.record(loss.detach(), kept)
+        if step + 1 < steps:
+            run.descend(loss, schedule(step / steps) if schedule else 1.0)
+            if project is not None:
+                with torch.no_grad():
+                    project(run.variables)
+    watch.note(run.parameters, run.marked)
+    return run.optimum()
+
+
+class Run:
+    """One optimisation under way: all that a checkpoint must hold."""
+
+    def __init__(
+        self,
+        start: Mapping[str, Tensor],
+        steps: int,
+        lr: float | Mapping[str, float],
+        keep: Keep,
+        carried: Mapping[str, Moments],
+        marks: Sequence[int],
+    ) -> None:
+        self.variables: Variables = {
+            key: value.detach().clone(memory_format=torch.contiguous_format).requires_grad_()
+            for key, value in start.items()
+        }
+        self.rates = {key: lr[key] if isinstance(lr, Mapping) else lr for key in start}
+        self.exp_avg = {key: torch.zeros_like(value, requires_grad=False) for key, value in self.variables.items()}
+        self.exp_avg_sq = {key: torch.zeros_like(value, requires_grad=False) for key, value in self.variables.items()}
+        self.updates = {key: carried[key].updates if key in carried else 0 for key in start}
+        """Before this run."""
+        for key, moments in carried.items():
+            self.exp_avg[key].copy_(moments.exp_avg)
+            self.exp_avg_sq[key].copy_(moments.exp_avg_sq)
+        self.marks = marks
+        self.marked: dict[str, Tensor] = {}
+        """The iterate and Adam's moments at each of the marks: `500.variables.z`."""
+        self.keep = keep
+        self.steps = steps
+        self.step = 0
+        """Steps done."""
+        self.kept: dict[str, Tensor] = {}
+        first = next(iter(self.variables.values()))
+        rows = len(first)
+        self.loss = torch.full((rows,), torch.inf, dtype=first.dtype, device=first.device)
+        self.kept_step = torch.zeros(rows, dtype=torch.int64, device=first.device)
+        self.diverged = torch.zeros(rows, dtype=torch.bool, device=first.device)
+        self.trace = torch.full((steps, rows), torch.nan, dtype=first.dtype, device=first.device)
+
+    @torch.no_grad()
+    def record(self, loss: Tensor, kept: Mapping[str, Tensor]) -> None:
+        """Note the losses [N] of this step, and keep the iterate of each row that deserves it."""
+        finite = loss.isfinite()
+        taken = finite if self.keep == "last" else finite & (loss < self.loss)
+        self.trace[self.step] = loss
+        self.diverged |= ~finite
+        self.loss = torch.where(taken, loss, self.loss)
+        self.kept_step.masked_fill_(taken, self.step)
+        for key, value in kept.items():
+            old = self.kept.get(key, value)
+            self.kept[key] = torch.where(taken.view(-1, *[1] * (value.ndim - 1)), value, old)
+        if self.step in self.marks:
+            here = {"kept": kept, **{name: getattr(self, name) for name in _OF_VARIABLES}}
+            for name, tensors in here.items():
+                self.marked |= {f"{self.step}.{name}.{key}": v.detach().clone() for key, v in tensors.items()}
+
+    def descend(self, loss: Tensor, factor: float) -> None:
+        """One step of Adam on the sum of the losses, gradients taken for the variables alone."""
+        gradients = torch.autograd.grad(loss.sum(), list(self.variables.values()))
+        counts = {n: torch.full((), float(n + self.step), device=loss.device) for n in set(self.updates.values())}
+        for (key, value), gradient in zip(self.variables.items(), gradients, strict=True):
+            adam(
+                [value.detach()],
+                # The fused kernel reads memory in order, and a gradient may be a view with strides of its own.
+                [gradient.contiguous()],
+                [self.exp_avg[key]],
+                [self.exp_avg_sq[key]],
+                [],
+                [counts[self.updates[key]].clone()],
+                fused=True,
+                amsgrad=False,
+                beta1=0.9,
+                beta2=0.999,
+                lr=self.rates[key] * factor,
+                weight_decay=0.0,
+                eps=1e-8,
+                maximize=False,
+            )
+
+    @property
+    def parameters(self) -> int:
+        """How many values are optimised for each of the problems."""
+        return sum(value[0].numel() for value in self.variables.values())
+
+    def optimum(self) -> Optimum:
+        """The result, once all steps are done."""
+        status = tuple("diverged" if bad else "ok" for bad in self.diverged.tolist())
+        return Optimum(self.kept, self.loss, self.kept_step, self.trace.T.contiguous(), status)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The state as named tensors; a finished run needs only its result."""
+        state = {name: getattr(self, name) for name in ("loss", "kept_step", "diverged", "trace")}
+        state |= {f"kept.{key}": value for key, value in self.kept.items()}
+        state |= {f"marked.{key}": value for key, value in self.marked.items()}
+        if self.step < self.steps:
+            for name in _OF_VARIABLES:
+                state |= {f"{name}.{key}": value for key, value in getattr(self, name).items()}
+        return state
+
+    def load(self, step: int, state: Mapping[str, Tensor]) -> None:
+        """Go on from the state that `tensors` gave after `step` steps."""
+        self.step = step
+        for name in ("loss", "kept_step", "diverged", "trace"):
+            getattr(self, name).copy_(state[name])
+        # Copies, because what a file is mapped to is not aligned, and alignment may change how sums are rounded.
+        device = self.loss.device
+        for name in ("kept", "marked"):
+            found = {key.removeprefix(f"{name}."): v for key, v in state.items() if key.startswith(f"{name}.")}
+            setattr(self, name, {key: value.to(device, copy=True) for key, value in found.items()})
+        if step < self.steps:
+            for name in _OF_VARIABLES:
+                for key, value in getattr(self, name).items():
+                    value.data.copy_(state[f"{name}.{key}"])

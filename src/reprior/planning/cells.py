@@ -1,0 +1,123 @@
+"""The cells of a case: each method with every setting, what it begins from, and the steps that others begin from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from reprior.errors import UserError
+from reprior.planning import plugins
+from reprior.planning.messages import checked_spec, nearest, reference
+from reprior.planning.plan import OBSERVATION, Cell, Start
+from reprior.planning.study import Case, Scale, Spec, Study
+
+RESERVED = {OBSERVATION, "original"}
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Makes the cells of a study at a scale."""
+
+    study: Study
+    path: Path
+    scale: Scale
+    scale_path: Path
+    shares: Mapping[str, float]
+    """The share of its steps that each method (by plug-in) takes."""
+
+    def of(self, name: str, case: Case) -> dict[str, Cell]:
+        """The cells of one case, by method."""
+        return self._marked(name, {method: self._cell(name, case, method) for method in case.methods})
+
+    def check_entry(self, name: str, entry: Spec) -> None:
+        """A method as the study lists it; UserError with one message if something is wrong."""
+        key = f"methods.{name}"
+        if name in RESERVED:
+            raise UserError(f"{self.path}: {key}: the name '{name}' is reserved; choose another")
+        starts = _starts(entry)
+        checked = checked_spec("method", entry, self.path, key, also=("label", "start", *starts))
+        if "start" in entry and "start" not in starts:
+            raise UserError(
+                f"{self.path}: {key}.start: '{checked['name']}' does not begin from another method's result"
+            )
+        for need in starts:
+            if need not in entry:
+                raise UserError(
+                    f"{self.path}: {key}.{need}: is missing; '{checked['name']}' begins from another method's result"
+                )
+            start = _parsed_start(entry[need])
+            reference(start.method, self.study.methods, self.path, f"{key}.{need}", "method of this study")
+
+    def _cell(self, case_name: str, case: Case, method: str) -> Cell:
+        key = f"cases.{case_name}.methods.{method}"
+        entry = self.study.methods[method]
+        override, fixed = case.methods[method] or {}, ("name", "label", *_starts(entry))
+        if set(override) & {*fixed, "start"}:
+            named = ", ".join(fixed[:-1]) + f" and {fixed[-1]}"
+            raise UserError(f"{self.path}: {key}: {named} belong under 'methods'; only settings go here")
+        spec = checked_spec("method", {**entry, **override}, self.path, key, also=fixed[1:])
+        spec.pop("label", None)
+        starts = {need: self._start(f"{key}.{need}", case, spec.pop(need)) for need in fixed[2:]}
+        needs_generator = "generator" in plugins.plugin("method", spec["name"]).needs
+        if needs_generator and case.generator is None:
+            raise UserError(f"{self.path}: cases.{case_name}.generator: is missing; '{method}' needs one")
+        return Cell(method, self._scaled(spec), starts, case.generator if needs_generator else None)
+
+    def _start(self, key: str, case: Case, text: str) -> Start:
+        """What a cell begins from, the step cut as the scale cuts the steps of that method."""
+        start = _parsed_start(text)
+        if start.method not in case.methods:
+            raise UserError(
+                f"{self.path}: {key.rpartition('.')[0]}: begins from '{start.method}', which this case lacks"
+                f"{nearest(start.method, case.methods)}"
+            )
+        if start.step is None:
+            return start
+        return replace(start, step=self._cut(self.study.methods[start.method]["name"], start.step))
+
+    def _cut(self, plugin: str, steps: int) -> int:
+        """So many steps of a method, as the scale cuts them."""
+        return max(1, round(steps * self.shares.get(plugin, 1.0)))
+
+    def _marked(self, case: str, cells: Mapping[str, Cell]) -> dict[str, Cell]:
+        """The cells, each with the steps that others begin from."""
+        marks: dict[str, set[int]] = {method: set() for method in cells}
+        for cell in cells.values():
+            for need, start in cell.starts.items():
+                if start.step is not None:
+                    self._check_mark(f"cases.{case}.methods.{cell.method}.{need}", start, cells[start.method].spec)
+                    marks[start.method].add(start.step)
+        return {method: replace(cell, marks=tuple(sorted(marks[method]))) for method, cell in cells.items()}
+
+    def _check_mark(self, key: str, start: Start, spec: Spec) -> None:
+        begins = f"{self.path}: {key}: begins from step {start.step} of '{start.method}', which"
+        if start.step is not None and start.step >= spec.get("steps", 0):
+            raise UserError(f"{begins} takes {spec.get('steps', 'no')} steps here; choose an earlier one")
+        if spec.get("restarts", 1) > 1:
+            raise UserError(f"{begins} has {spec['restarts']} restarts; set its `restarts: 1`")
+
+    def _scaled(self, spec: Spec) -> Spec:
+        """A method's settings at this scale."""
+        name = spec["name"]
+        if "steps" in spec:
+            spec = {**spec, "steps": self._cut(name, spec["steps"])}
+        if name in self.scale.methods:
+            override = self.scale.methods[name]
+            spec = checked_spec("method", {**spec, **override}, self.scale_path, f"methods.{name}")
+        return spec
+
+
+def _starts(entry: Spec) -> tuple[str, ...]:
+    """Names of the results of other methods that a method begins from: whatever else it is given."""
+    try:
+        needs = plugins.plugin("method", str(entry.get("name"))).needs
+    except KeyError:
+        return ()
+    return tuple(need for need in needs if need not in ("problem", "generator"))
+
+
+def _parsed_start(text: str) -> Start:
+    """`csgm`: its result; `csgm@500`: its state after 500 steps. Anything else is taken for a name."""
+    method, at, step = str(text).partition("@")
+    return Start(method, int(step)) if at and step.isdecimal() and int(step) > 0 else Start(str(text))

@@ -1,0 +1,138 @@
+"""What a run makes, counted before it starts: jobs, images, and bytes on disk. Nothing here imports torch.
+
+Everything is counted from nothing, as if no file of the run were there yet.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+
+from reprior.acquire.registry import sources
+from reprior.planning.plan import CasePlan, ImagePlan, Plan
+from reprior.planning.step_times import Key, Row, image_size, tasks
+from reprior.planning.weights import Weights
+
+_LATENT = 2048
+"""Bytes of the largest latent among the generators, PGGAN's."""
+_PER_CELL, _PER_JOB, _PER_IMAGE = 5_000, 1_500, 1_000
+"""Bytes of texts: a cell in tables and the report; how a job went; an image's numbers, alone and in two tables."""
+_PICTURES, _NUMBERS = 1_100_000, 20_000
+"""Bytes of an artifact and of its share of the report, with pictures and without: those of the demo."""
+_REPORT = 40_000
+"""Bytes of a report without its artifacts."""
+
+
+@dataclass(frozen=True)
+class Disk:
+    """Bytes that a run writes, by what they are; what is not known of them is in `unknown_bytes`."""
+
+    downloads: int
+    weights: int
+    images: int
+    observations: int
+    reconstructions: int
+    report: int
+    """Tables, figures, the report and numbers."""
+
+    def parts(self) -> dict[str, int]:
+        """By name."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    @property
+    def total(self) -> int:
+        """Everything, if nothing is thrown away."""
+        return sum(self.parts().values())
+
+
+def alone(plan: Plan, study: str) -> Plan:
+    """The plan of one of its studies."""
+    return replace(plan, studies={study: plan.studies[study]})
+
+
+def jobs(plan: Plan) -> Counter[str]:
+    """How many jobs of each rule `snakemake -n` counts where nothing has been made or downloaded."""
+    found = Counter({"download": len(plan.downloads)})
+    found.update("train" if weights.training else "convert" for weights in made_weights(plan))
+    found["prepare"] = sum(len(images.batches) for images in image_sets(plan))
+    for task in tasks(plan):
+        found[task.rule] += len(task.batches)
+    for study in plan.studies.values():
+        found.update(f"render_{artifact.kind.replace('-', '_')}" for artifact in study.artifacts.values())
+    return +found + Counter({"aggregate_study": len(plan.studies), "aggregate": 1, "report": 1, "all": 1})
+
+
+def computed_cases(plan: Plan) -> list[CasePlan]:
+    """The cases that are no gaps."""
+    return [case for study in plan.studies.values() for case in study.cases.values() if case.gap is None]
+
+
+def image_sets(plan: Plan) -> list[ImagePlan]:
+    """The sets of images that some case is computed on."""
+    return list({(case.study, case.images.name): case.images for case in computed_cases(plan)}.values())
+
+
+def made_weights(plan: Plan) -> list[Weights]:
+    """The weights that a run converts or trains."""
+    used = (plan.studies[case.study].generators[cell.generator] for case, cell in plan.cells() if cell.generator)
+    made = (plan.made_weights(generator) for generator in used)
+    return list({weights.name: weights for weights in made if weights}.values())
+
+
+def disk(plan: Plan, rows: Mapping[Key, Row]) -> Disk:
+    """What a run writes if everything is kept; `rows` know how large observations are."""
+    observations = reconstructions = report = 0
+    for task in tasks(plan):
+        if task.work.stage == "observe":
+            row = rows.get(task.work.key)
+            # y has at most two numbers a pixel value (Fourier's), and its picture one.
+            observations += task.images * (row.bytes if row else 3 * _image(task.work.size))
+        elif task.work.stage == "reconstruct":
+            trace = 4 * task.steps if task.steps > 1 else 0
+            reconstructions += task.images * (_image(task.work.size) + trace + _LATENT)
+            report += _PER_CELL + len(task.batches) * _PER_JOB + task.images * _PER_IMAGE
+    artifacts = [artifact for study in plan.studies.values() for artifact in study.artifacts.values()]
+    sizes = {(case.study, case.images.name): image_size(plan, case) for case in computed_cases(plan)}
+    return Disk(
+        downloads=sum(download_size(name) or 0 for name in plan.downloads),
+        # A checkpoint and what is converted from it are the same numbers.
+        weights=sum(download_size(weights.source) or 0 for weights in made_weights(plan) if weights.source),
+        images=sum(images.spec.size * _image(sizes[images.study, images.name]) for images in image_sets(plan)),
+        observations=observations,
+        reconstructions=reconstructions,
+        report=report + _REPORT + sum(_PICTURES if artifact.reads == "images" else _NUMBERS for artifact in artifacts),
+    )
+
+
+def unknown_bytes(plan: Plan, rows: Mapping[Key, Row]) -> list[str]:
+    """What `disk` leaves out or knows only an upper bound of."""
+    downloads = [f"size of the download {name}" for name in plan.downloads if download_size(name) is None]
+    trained = [
+        f"size of the weights {weights.name}, which are trained" for weights in made_weights(plan) if weights.training
+    ]
+    sizeless = [
+        f"images of {case.study}/{case.name}: their size is no setting"
+        for case in computed_cases(plan)
+        if not image_size(plan, case)
+    ]
+    bounded = sum(1 for task in tasks(plan) if task.work.stage == "observe" and task.work.key not in rows)
+    counted = [f"observations of {bounded} cases: taken as three images each, their upper bound"] if bounded else []
+    begun = sum(len(cell.marks) for _, cell in plan.cells())
+    kept = [f"what {begun} cells keep for methods that begin within their runs: from an image on"] if begun else []
+    return downloads + trained + sizeless + counted + kept
+
+
+def download_size(source: str) -> int | None:
+    """Bytes of a download: of the first of its variants, the publisher's, whose size is known."""
+    variants = sources()[source].accepts if source in sources() else ()
+    return next((variant.size for variant in variants if variant.size), None)
+
+
+def readable(count: int) -> str:
+    """Bytes as `1.5 GB` or `0.4 MB`."""
+    return f"{count / 1e9:,.1f} GB" if count >= 1e9 else f"{count / 1e6:,.1f} MB"
+
+
+def _image(size: int) -> int:
+    return 3 * size * size * 4

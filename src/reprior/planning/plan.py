@@ -1,0 +1,239 @@
+"""What a plan is: every cell, batch, file and setting of a run, typed. Nothing here imports torch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from reprior.metrics import metric_id
+from reprior.planning import plugins
+from reprior.planning.study import Config, ImageSet, Scale, Spec
+from reprior.planning.weights import Weights
+
+OBSERVATION = "observation"
+"""Folder of a case's observations, beside its methods'."""
+
+
+@dataclass(frozen=True)
+class ImagePlan:
+    """One set of images, cut into batches."""
+
+    study: str
+    name: str
+    spec: ImageSet
+    folder: Path
+    sources: tuple[str, ...]
+    """Names of the downloads that the data set is read from."""
+    per_job: int
+
+    @property
+    def batches(self) -> tuple[str, ...]:
+        """Names of the batches: the range of images in each, so that other batches keep their names."""
+        size = self.spec.size
+        return tuple(batch_name(first, min(first + self.per_job, size) - 1) for first in range(0, size, self.per_job))
+
+    def selection(self, batch: str) -> dict[str, Any]:
+        """What `reprior prepare` needs to know to make one batch."""
+        first, last = batch_range(batch)
+        if self.spec.ids:
+            chosen: dict[str, Any] = {"ids": self.spec.ids[first : last + 1]}
+        else:
+            seed = {} if self.spec.seed is None else {"seed": self.spec.seed}
+            chosen = {"first": self.spec.first + first, **seed}
+        return {"dataset": self.spec.dataset, "shift": self.spec.shift, "count": last - first + 1, **chosen}
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a method begins from: another's result, or its state after some of its steps."""
+
+    method: str
+    step: int | None = None
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One method on one case."""
+
+    method: str
+    spec: Spec
+    """The plug-in's name and every setting."""
+    starts: Mapping[str, Start]
+    """What this one begins from, by the name of the plug-in's argument."""
+    generator: str | None
+    marks: tuple[int, ...] = ()
+    """The steps from which other methods begin: their states are kept."""
+
+    @property
+    def iterates(self) -> bool:
+        """Whether the method takes steps: the rule `reconstruct` runs it, and `reconstruct_direct` the others."""
+        return "steps" in self.spec
+
+
+@dataclass(frozen=True)
+class CasePlan:
+    """One inverse problem with everything resolved."""
+
+    study: str
+    name: str
+    label: str
+    images: ImagePlan
+    operator: Spec
+    noise: float
+    noise_norm: float | None
+    generator: str | None
+    cells: Mapping[str, Cell]
+    gap: str | None
+    folder: Path
+
+    @property
+    def measured_noise(self) -> dict[str, float]:
+        """The noise as jobs are told of it."""
+        return {"noise_norm": self.noise_norm} if self.noise_norm else {"noise": self.noise}
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """One table or figure."""
+
+    name: str
+    kind: str
+    settings: Mapping[str, Any]
+    suffixes: tuple[str, ...]
+    reads: str
+
+
+@dataclass(frozen=True)
+class StudyPlan:
+    """One study at one scale."""
+
+    name: str
+    title: str
+    note: str
+    """What every artifact says of the scale and of what it cuts here."""
+    folder: Path
+    reported: Path
+    generators: Mapping[str, Spec]
+    labels: Mapping[str, str]
+    metrics: tuple[Spec, ...]
+    images: Mapping[str, ImagePlan]
+    cases: Mapping[str, CasePlan]
+    artifacts: Mapping[str, Artifact]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that is to be made."""
+
+    config: Config
+    scale: Scale
+    studies: Mapping[str, StudyPlan]
+    weights: Mapping[str, Weights]
+    """All that can be converted or trained, by name."""
+    metric_gaps: Mapping[str, str] = field(default_factory=dict)
+    """Metrics that are not computed, with the reason."""
+    root: Path = Path()
+    """The folder of Snakefile, studies and scales."""
+
+    @property
+    def raw(self) -> Path:
+        """data/raw: where downloads lie."""
+        return Path(self.config.data) / "raw"
+
+    @property
+    def downloads(self) -> tuple[str, ...]:
+        """Names of the downloads that everything is made from."""
+        needed: set[str] = set()
+        for study in self.studies.values():
+            needed.update(*(plugins.sources("metric", spec) for spec in self.computed_metrics(study)))
+        for case, cell in self.cells():
+            needed.update(case.images.sources)
+            if cell.generator is not None:
+                made = self.made_weights(self.studies[case.study].generators[cell.generator])
+                needed.update(made.downloads if made else ())
+        return tuple(sorted(needed))
+
+    def made_weights(self, generator: Spec) -> Weights | None:
+        """How a generator's weights are made, unless they are the user's own file."""
+        file = Path(generator["weights"])
+        return self.weights.get(file.stem) if file.parent == Path(self.config.data) / "weights" else None
+
+    def computed_metrics(self, study: StudyPlan) -> list[Spec]:
+        """The metrics of a study without those that are gaps."""
+        return [spec for spec in study.metrics if metric_id(spec) not in self.metric_gaps]
+
+    @property
+    def folder(self) -> Path:
+        """results/<scale>"""
+        return Path(self.config.results) / self.config.scale
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether jobs will run on an accelerator of this machine, told without importing torch."""
+        device = self.config.device
+        return device in ("cuda", "mps") or (device == "auto" and Path("/dev/nvidiactl").exists())
+
+    def cells(self) -> Iterator[tuple[CasePlan, Cell]]:
+        """Every cell that is to be computed: gaps are left out."""
+        for study in self.studies.values():
+            for case in study.cases.values():
+                if case.gap is None:
+                    yield from ((case, cell) for cell in case.cells.values())
+
+
+def render_spec(plan: Plan, study_name: str, artifact_name: str) -> dict[str, Any]:
+    """All that `reprior render` needs to know to make one artifact."""
+    study = plan.studies[study_name]
+    artifact = study.artifacts[artifact_name]
+    cases = [study.cases[name] for name in artifact.settings["cases"]]
+    methods = artifact.settings.get("methods", ())
+    return {
+        "study": study.name,
+        "study_title": study.title,
+        "artifact": artifact.name,
+        "kind": artifact.kind,
+        "scale": plan.config.scale,
+        "scale_title": plan.scale.title,
+        "comparable": plan.scale.comparable,
+        "note": study.note,
+        "settings": artifact.settings,
+        "methods": {method: {"label": study.labels[method]} for method in methods},
+        "cases": {case.name: _case_spec(case, methods) for case in cases},
+        "metric_gaps": dict(plan.metric_gaps),
+        "folder": study.folder.as_posix(),
+    }
+
+
+def _case_spec(case: CasePlan, methods: Sequence[str]) -> dict[str, Any]:
+    cells = {name: cell for name, cell in case.cells.items() if name in methods}
+    return {
+        "label": case.label,
+        "dataset": case.images.spec.dataset["name"],
+        "generator": case.generator,
+        "operator": case.operator,
+        **case.measured_noise,
+        "gap": case.gap,
+        "count": case.images.spec.size,
+        "batches": case.images.batches,
+        "images": [(case.images.folder / f"{batch}.safetensors").as_posix() for batch in case.images.batches],
+        "methods": {name: {"plugin": cell.spec["name"], "settings": cell.spec} for name, cell in cells.items()},
+    }
+
+
+def batch_name(first: int, last: int) -> str:
+    """`0000-0019`: the positions of a batch's images in their set."""
+    return f"{first:04d}-{last:04d}"
+
+
+def batch_range(batch: str) -> tuple[int, int]:
+    """First and last position of a batch."""
+    first, last = batch.split("-")
+    return int(first), int(last)
+
+
+def as_json(content: Any) -> str:
+    """JSON with sorted keys: equal settings are equal strings, which is what Snakemake compares."""
+    return json.dumps(content, sort_keys=True)

@@ -1,0 +1,196 @@
+"""Makes the plan: the user's files, checked, with every setting of every cell filled in. Nothing here imports torch."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from reprior.errors import UserError
+from reprior.planning import plugins
+from reprior.planning.cells import Cells
+from reprior.planning.claims import CLAIMS, claims_artifact
+from reprior.planning.messages import checked_spec, nearest, parse, reference
+from reprior.planning.plan import Artifact, CasePlan, ImagePlan, Plan, StudyPlan
+from reprior.planning.scaling import check_scale, metric_gaps, note, shares, whole
+from reprior.planning.study import Case, Config, Gap, ImageSet, Scale, Spec, Substitute
+from reprior.planning.weights import Weights, known_weights, matching
+from reprior.planning.yaml_files import load_scale, load_study
+
+IMAGES_PER_JOB = 20
+"""Images in one job where neither the user nor the generator's module says how many."""
+
+
+def make_plan(root: Path, config: Mapping[str, Any]) -> Plan:
+    """Read and check the study and scale files that `config` names; UserError if anything is wrong."""
+    checked = parse(Config, config, root / "config.yaml")
+    _check_images_per_job(checked, root / "config.yaml")
+    scale, scale_path = load_scale(root, checked.scale)
+    if checked.whole:
+        scale = whole(scale)
+    check_scale(scale, scale_path)
+    weights = known_weights(root)
+    resolvers = (_Resolver(root, checked, scale, scale_path, weights, name) for name in checked.studies)
+    studies = {resolver.name: resolver.study_plan() for resolver in resolvers}
+    return Plan(checked, scale, studies, weights, metric_gaps(scale, studies), root)
+
+
+def _check_images_per_job(config: Config, path: Path) -> None:
+    for generator, numbers in config.images_per_job.items():
+        key = f"images_per_job.{generator}"
+        if generator:
+            reference(generator, plugins.names("generator"), path, "images_per_job", "generator")
+        devices = list(filter(None, numbers))
+        for device in devices:
+            reference(device, ("cpu", "cuda", "mps"), path, key, "device")
+        if devices and config.device == "auto":
+            raise UserError(
+                f"{path}: {key}: a number for each device needs to know which, and device is 'auto'; set device to"
+                " cpu, cuda or mps, so that a plan has the same batches wherever it is made"
+            )
+
+
+def _images_per_job(config: Config, generator: str | None) -> int:
+    """Images in one job of a generator's cases; the device at hand does not count, as it would rename batches."""
+    constants = plugins.plugin("generator", generator).constants if generator else {}
+    numbers = config.images_per_job.get(generator or "", config.images_per_job.get("", {}))
+    return numbers.get(config.device, numbers.get("", constants.get("IMAGES_PER_JOB", IMAGES_PER_JOB)))
+
+
+class _Resolver:
+    """Turns one study into a plan, checking each plug-in's settings against its source."""
+
+    def __init__(
+        self, root: Path, config: Config, scale: Scale, scale_path: Path, weights: Mapping[str, Weights], name: str
+    ) -> None:
+        self.config, self.scale, self.scale_path, self.weights, self.name = config, scale, scale_path, weights, name
+        self.study, self.path = load_study(root, name)
+        self.gaps = scale.gaps.get(name, {})
+        self.shares = shares(scale, name, self.study)
+        self.cells = Cells(self.study, self.path, scale, scale_path, self.shares)
+        self.folder = Path(config.results) / config.scale / name
+        self.reported = self.path.with_name("reported.csv").relative_to(root)
+
+    def study_plan(self) -> StudyPlan:
+        """The whole study."""
+        study = self.study
+        for name, entry in study.methods.items():
+            self.cells.check_entry(name, entry)
+        for pattern in self.gaps:
+            if not fnmatch.filter(study.cases, pattern):
+                reference(pattern, study.cases, self.scale_path, f"gaps.{self.name}", "case")
+        generators = {name: self._generator(name, spec) for name, spec in study.generators.items()}
+        images = {name: self._images(name, spec, generators) for name, spec in study.images.items()}
+        metrics = tuple(self._metric(index, spec) for index, spec in enumerate(study.metrics))
+        return StudyPlan(
+            name=self.name,
+            title=study.title,
+            note=note(self.scale, self.name, study, self.shares),
+            folder=self.folder,
+            reported=self.reported,
+            generators=generators,
+            labels={name: str(entry.get("label", name)) for name, entry in study.methods.items()},
+            metrics=metrics,
+            images=images,
+            cases={name: self._case(name, case, images[case.images]) for name, case in study.cases.items()},
+            artifacts=claims_artifact(study, metrics, self.path)
+            | {name: self._artifact(name, spec) for name, spec in study.artifacts.items()},
+        )
+
+    def _images(self, name: str, spec: ImageSet, generators: Mapping[str, Spec]) -> ImagePlan:
+        dataset = checked_spec("dataset", spec.dataset, self.path, f"images.{name}.dataset")
+        spec = spec.model_copy(update={"dataset": dataset})
+        substitute = self.scale.datasets.get(dataset["name"])
+        if substitute is not None:
+            spec = self._substituted(spec, substitute, f"datasets.{dataset['name']}.dataset")
+        cases = [case for case in self.study.cases.values() if case.images == name]
+        used = [generators[case.generator]["name"] if case.generator else None for case in cases]
+        return ImagePlan(
+            study=self.name,
+            name=name,
+            spec=spec,
+            folder=Path(self.config.data) / "images" / self.config.scale / self.name / name,
+            sources=plugins.sources("dataset", spec.dataset),
+            per_job=min((_images_per_job(self.config, generator) for generator in used), default=IMAGES_PER_JOB),
+        )
+
+    def _substituted(self, spec: ImageSet, substitute: Substitute, key: str) -> ImageSet:
+        given = substitute.model_dump(exclude_none=True, include={"count", "first"})
+        dataset = checked_spec("dataset", substitute.dataset, self.scale_path, key)
+        return spec.model_copy(update={"ids": None, "count": spec.size, **given, "dataset": dataset})
+
+    def _generator(self, name: str, spec: Spec) -> Spec:
+        path, key = self.path, f"generators.{name}"
+        checked = checked_spec("generator", spec, path, key, also=("weights",))
+        if checked["name"] in self.scale.generators:
+            path, key = self.scale_path, f"generators.{checked['name']}"
+            checked = checked_spec("generator", self.scale.generators[checked["name"]], path, key, also=("weights",))
+        weights = checked.get("weights")
+        if not isinstance(weights, str):
+            raise UserError(f"{path}: {key}.weights: is missing; expected a name or a .safetensors file")
+        if not weights.endswith(".safetensors"):
+            checked["weights"] = self._weights_file(weights, checked, path, f"{key}.weights").as_posix()
+        return checked
+
+    def _weights_file(self, name: str, generator: Spec, path: Path, key: str) -> Path:
+        file = Path(self.config.data) / "weights" / f"{name}.safetensors"
+        if name not in self.weights:
+            if not file.is_file():
+                reference(name, self.weights, path, key, "published or trainable weights")
+            return file
+        misfit = matching(self.weights, name, generator)
+        if misfit:
+            raise UserError(f"{path}: {key}: '{name}' is of another generator: {misfit}")
+        return file
+
+    def _metric(self, index: int, spec: Spec) -> Spec:
+        override = self.scale.metrics.get(str(spec.get("name")), {})
+        path, key = (self.scale_path, f"metrics.{spec['name']}") if override else (self.path, f"metrics.{index}")
+        return checked_spec("metric", {**spec, **override}, path, key)
+
+    def _case(self, name: str, case: Case, images: ImagePlan) -> CasePlan:
+        operator = checked_spec("operator", case.operator, self.path, f"cases.{name}.operator")
+        return CasePlan(
+            study=self.name,
+            name=name,
+            label=case.label,
+            images=images,
+            operator=operator,
+            noise=case.noise,
+            noise_norm=case.noise_norm,
+            generator=case.generator,
+            cells=self.cells.of(name, case),
+            gap=case.gap or self._gap(name),
+            folder=self.folder / name,
+        )
+
+    def _gap(self, case: str) -> str | None:
+        """Why the scale leaves a case out, if it does."""
+        for pattern, gap in self.gaps.items():
+            if not fnmatch.fnmatchcase(case, pattern):
+                continue
+            if not isinstance(gap, Gap):
+                return gap
+            if not (Path(self.config.data) / "weights" / f"{gap.unless}.safetensors").is_file():
+                return gap.reason
+        return None
+
+    def _artifact(self, name: str, spec: Spec) -> Artifact:
+        key = f"artifacts.{name}"
+        if name in ("metrics", CLAIMS):
+            raise UserError(f"{self.path}: {key}: the name '{name}' is reserved; choose another")
+        kind = spec.get("kind")
+        if kind == CLAIMS:
+            raise UserError(
+                f"{self.path}: {key}.kind: a study's claims stand under its key '{CLAIMS}', beside 'artifacts'"
+            )
+        renamed = {"name": kind, **{k: v for k, v in spec.items() if k != "kind"}}
+        if not isinstance(kind, str):
+            raise UserError(
+                f"{self.path}: {key}.kind: is missing; expected a kind{nearest('', plugins.names('artifact'))}"
+            )
+        settings = checked_spec("artifact", renamed, self.path, key)
+        constants = plugins.plugin("artifact", kind).constants
+        del settings["name"]
+        return Artifact(name, kind, settings, tuple(constants["SUFFIXES"]), constants["READS"])

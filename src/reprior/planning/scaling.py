@@ -1,0 +1,69 @@
+"""What a scale changes of a study: its steps, its images, what it leaves out, and the note that says so."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from reprior.errors import UserError
+from reprior.metrics import metric_id
+from reprior.planning import plugins
+from reprior.planning.messages import checked_spec, reference
+from reprior.planning.plan import StudyPlan
+from reprior.planning.study import Scale, Study
+
+
+def whole(scale: Scale) -> Scale:
+    """The scale with nothing cut: every image that there is, the study's own steps."""
+    datasets = {name: s.model_copy(update={"count": s.of or s.count}) for name, s in scale.datasets.items()}
+    return scale.model_copy(update={"datasets": datasets, "steps": {}, "study_steps": {}})
+
+
+def note(scale: Scale, name: str, study: Study, cut_steps: Mapping[str, float]) -> str:
+    """The scale's note and what it cuts of a study: `8 of 64 images; share of the steps: csgm 0.25`."""
+    used = (scale.datasets.get(str(images.dataset.get("name"))) for images in study.images.values())
+    cut = [s for s in used if s and s.count and s.count != s.of]
+    images = dict.fromkeys(f"{s.count}{f' of {s.of}' if s.of else ''} images" for s in cut)
+    given = scale.study_steps.get(name)
+    steps = f"{given:.4g}" if given else ", ".join(f"{method} {share:.4g}" for method, share in cut_steps.items())
+    return "; ".join(filter(None, [scale.note, *images, f"share of the steps: {steps}" if steps else ""]))
+
+
+def check_scale(scale: Scale, path: Path) -> None:
+    """Every name and setting in a scale's file; UserError with one message otherwise."""
+    for name, substitute in scale.datasets.items():
+        reference(name, plugins.names("dataset"), path, f"datasets.{name}", "dataset")
+        checked_spec("dataset", substitute.dataset, path, f"datasets.{name}.dataset")
+    for name, spec in scale.generators.items():
+        reference(name, plugins.names("generator"), path, f"generators.{name}", "generator")
+        checked_spec("generator", spec, path, f"generators.{name}", also=("weights",))
+    for section, entries in (("steps", scale.steps), ("methods", scale.methods)):
+        for name in entries:
+            reference(name, plugins.names("method"), path, f"{section}.{name}", "method")
+    for name in scale.study_steps:
+        known = (folder.parent.name for folder in (path.parent.parent / "studies").glob("*/study.yaml"))
+        reference(name, known, path, f"study_steps.{name}", "study")
+    for name, share in scale.steps.items():
+        if "steps" not in plugins.plugin("method", name).settings.model_fields:
+            raise UserError(
+                f"{path}: steps.{name}: the method '{name}' takes no steps; remove the line (share {share})"
+            )
+    for section, names in (("metrics", scale.metrics), ("metric_gaps", scale.metric_gaps)):
+        for name in names:
+            reference(name, plugins.names("metric"), path, f"{section}.{name}", "metric")
+
+
+def metric_gaps(scale: Scale, studies: Mapping[str, StudyPlan]) -> dict[str, str]:
+    """The metrics that the scale leaves out, with the reason."""
+    specs = [spec for study in studies.values() for spec in study.metrics if spec["name"] in scale.metric_gaps]
+    return {metric_id(spec): scale.metric_gaps[spec["name"]] for spec in specs}
+
+
+def shares(scale: Scale, name: str, study: Study) -> dict[str, float]:
+    """The share of its steps that each method (by plug-in) of a study takes at this scale."""
+    used = {str(entry.get("name")) for entry in study.methods.values()}.intersection(plugins.names("method"))
+    iterating = sorted(n for n in used if "steps" in plugins.plugin("method", n).settings.model_fields)
+    given = scale.study_steps.get(name)
+    if given:
+        return dict.fromkeys(iterating, given)
+    return {n: scale.steps[n] for n in iterating if n in scale.steps}

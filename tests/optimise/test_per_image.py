@@ -1,0 +1,72 @@
+"""N networks at once against each by itself."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from reprior.networks.skip import Skip
+from reprior.optimise.per_image import PerImage
+
+
+class Mixed(nn.Module):
+    """The operations of the generators: linear, grouped and plain convolutions, scalars as weights, buffers, joins."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(5, 6 * 16)
+        self.plain = nn.Conv2d(6, 4, 3, padding=1)
+        self.grouped = nn.Conv2d(10, 8, 3, stride=2, padding=1, groups=2, bias=False)
+        self.back = nn.ConvTranspose2d(8, 3, 4, 2, 1)
+        self.scale = nn.Parameter(torch.tensor(0.7))
+        self.register_buffer("blur", torch.full((3, 1, 3, 3), 1 / 9))
+
+    def forward(self, z: Tensor) -> Tensor:
+        h = self.fc(z).unflatten(1, (6, 4, 4))
+        h = functional.interpolate(torch.cat([h, functional.elu(self.plain(h))], 1), scale_factor=2)
+        h = h * torch.rsqrt(h.square().mean(1, keepdim=True) + 1e-8)
+        h = functional.interpolate(
+            self.back(functional.leaky_relu(self.grouped(h) * self.scale)), size=(9, 7), mode="bilinear"
+        )
+        return functional.conv2d(h, self.blur, groups=3)
+
+
+@pytest.mark.parametrize(
+    "network, shape", [(Mixed(), (5,)), (Skip(4, 6, 2, 2), (4, 13, 16))], ids=["generator", "skip"]
+)
+@pytest.mark.parametrize("together", [True, False])
+def test_outputs_and_gradients_are_those_of_each_network_alone(
+    network: nn.Module, shape: tuple[int, ...], together: bool
+) -> None:
+    network = copy.deepcopy(network).double()
+    frozen = copy.deepcopy(network).requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    rng = torch.Generator().manual_seed(0)
+    stacked = PerImage(frozen, together)
+    own = stacked.weights()
+    weights = own + 0.1 * torch.randn(3, len(own), generator=rng, dtype=torch.float64)
+    inputs = torch.rand(3, *shape, generator=rng, dtype=torch.float64)
+    weights.requires_grad_()
+    inputs.requires_grad_()
+    outputs = stacked(weights, inputs)
+    gradients = torch.autograd.grad(outputs.square().sum(), [weights, inputs])
+    for row in range(3):
+        nn.utils.vector_to_parameters(weights[row].detach(), network.parameters())
+        one = inputs[row : row + 1].detach().requires_grad_()
+        output = network(one)
+        torch.testing.assert_close(outputs[row], output[0])
+        each = torch.autograd.grad(output.square().sum(), [*network.parameters(), one])
+        torch.testing.assert_close(gradients[0][row], nn.utils.parameters_to_vector(each[:-1]))
+        torch.testing.assert_close(gradients[1][row], each[-1][0])
+
+
+def test_the_network_itself_is_untouched() -> None:
+    network = Mixed()
+    stacked = PerImage(network)
+    before = stacked.weights().clone()
+    stacked(torch.zeros(2, len(before)), torch.ones(2, 5))
+    assert torch.equal(stacked.weights(), before)
+    torch.testing.assert_close(network(torch.ones(1, 5)), stacked(before[None], torch.ones(1, 5)))

@@ -1,0 +1,35 @@
+"""Plug-ins are found by file name, and what is read from source is what Python would see."""
+
+from __future__ import annotations
+
+import inspect
+
+import pytest
+
+from reprior import loading
+from reprior.planning import plugins
+
+EVERY = [(kind, name) for kind in plugins.kinds() for name in plugins.names(kind)]
+
+
+@pytest.mark.parametrize(("kind", "name"), EVERY)
+def test_settings_read_from_source_are_those_of_the_imported_entry(kind: plugins.Kind, name: str) -> None:
+    entry = loading.load(kind, name)
+    parameters = inspect.signature(entry).parameters.values()
+    keyword_only = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+    found = plugins.plugin(kind, name)
+    fields = {key: ... if field.is_required() else field.default for key, field in found.settings.model_fields.items()}
+    assert fields == {
+        key: ... if default is inspect.Parameter.empty else default for key, default in keyword_only.items()
+    }
+    assert found.needs == tuple(p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD)
+
+
+def test_every_kind_has_plugins() -> None:
+    assert {kind for kind, _ in EVERY} == set(plugins.kinds())
+
+
+@pytest.mark.parametrize("name", ["base", "nothing", "back_projection", "../errors"])
+def test_what_is_no_plugin_is_not_found(name: str) -> None:
+    with pytest.raises(KeyError):
+        plugins.plugin("method", name)

@@ -4,6 +4,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 from reprior.errors import UserError
+from reprior.jobs import warm
 from reprior.planning.resolve import make_plan
 from reprior.jobs.workplace import Workplace
 
@@ -23,11 +24,13 @@ WORKPLACE = Workplace.of(PLAN, Path.cwd())
 
 
 onstart:
-    global occupied  # a lock is held as long as its file is open
+    global occupied, warm_parent  # both end with this process
     try:
-        occupied = WORKPLACE.occupied()  # until this process ends
+        occupied = WORKPLACE.occupied()
     except UserError as error:
         raise WorkflowError(str(error)) from None
+    if workflow.local_exec:  # jobs of a cluster run on other machines
+        warm_parent = warm.start()
 
 
 include: "workflow/rules/common.smk"

@@ -65,7 +65,7 @@ def again(finished: Project, tmp_path: Path) -> Project:
 
 @contextmanager
 def started(folder: Path, *command: str) -> Iterator[subprocess.Popen[str]]:
-    """A process that leads a group of its own; nothing of the group outlives the block."""
+    """A process that leads a session of its own; nothing of the session outlives the block."""
     process = subprocess.Popen(
         command,
         cwd=folder,
@@ -82,7 +82,7 @@ def started(folder: Path, *command: str) -> Iterator[subprocess.Popen[str]]:
 
 
 def kill_group(process: subprocess.Popen[str]) -> None:
-    """SIGKILL for the head and all its jobs, and wait until they are gone."""
+    """SIGKILL for the head and the commands of its jobs, and wait until they and the warm parent's forks are gone."""
     try:
         os.killpg(process.pid, signal.SIGKILL)
     except ProcessLookupError:
@@ -91,22 +91,22 @@ def kill_group(process: subprocess.Popen[str]) -> None:
     wait_for(lambda: not members(process.pid))
 
 
-def members(group: int) -> list[list[str]]:
-    """The living processes of a group: the fields of /proc/<pid>/stat from the state on."""
+def members(session: int) -> list[list[str]]:
+    """The living processes of a session: the fields of /proc/<pid>/stat from the state on."""
     found = []
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
             fields = path.read_text().rpartition(")")[2].split()
         except (FileNotFoundError, ProcessLookupError):
             continue
-        if int(fields[2]) == group and fields[0] != "Z":
+        if int(fields[3]) == session and fields[0] != "Z":
             found.append(fields)
     return found
 
 
-def cpu_seconds(group: int) -> float:
-    """What the group and its ended children have used of the processors: a clock that other work does not speed up."""
-    return sum(sum(map(int, fields[11:15])) for fields in members(group)) / os.sysconf("SC_CLK_TCK")
+def cpu_seconds(session: int) -> float:
+    """Processor time of a session and its ended children: a clock that other work does not speed up."""
+    return sum(sum(map(int, fields[11:15])) for fields in members(session)) / os.sysconf("SC_CLK_TCK")
 
 
 def wait_for(condition: Callable[[], object]) -> None:

@@ -9,7 +9,7 @@ import sys
 import time
 
 _PACKAGES = ("lpips", "matplotlib", "numpy", "pandas", "pillow", "safetensors", "scipy", "seaborn", "torch")
-"""Packages that what is computed or drawn may depend on."""
+"""What is computed or drawn may depend on their versions."""
 _BEGAN = time.perf_counter()
 
 
@@ -41,10 +41,6 @@ def device_name(device: str) -> str:
 
 
 def versions() -> dict[str, str]:
-    """Of Python, of this package, and of those that have been imported and may matter."""
-    loaded = (name for name in _PACKAGES if {"pillow": "PIL"}.get(name, name) in sys.modules)
-    return {
-        "python": platform.python_version(),
-        "reprior": importlib.metadata.version("reprior"),
-        **{name: importlib.metadata.version(name) for name in loaded},
-    }
+    """Versions of Python, of this package, and of the packages that a result may depend on."""
+    installed = {name: importlib.metadata.version(name) for name in ("reprior", *_PACKAGES)}
+    return {"python": platform.python_version(), **installed}

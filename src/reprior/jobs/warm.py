@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 
 VARIABLE = "REPRIOR_WARM_PARENT"
 """The environment variable by which jobs find the parent of their run."""
-ARRAYS = ("importlib.metadata", "numpy", "pydantic", "safetensors.numpy")
+COMMON = ("argparse", "email.parser", "hashlib", "importlib.metadata", "inspect", "pydantic.main", "subprocess")
+ARRAYS = (*COMMON, "numpy", "safetensors.numpy")
 TORCH = (*ARRAYS, "torch", "safetensors.torch", "tqdm")
 PACKAGES: Mapping[str, tuple[str, ...]] = {
     "prepare": (*ARRAYS, "PIL.Image"),

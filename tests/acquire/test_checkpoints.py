@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copyreg
+import itertools
 import operator
 import os
 import pickle
@@ -193,7 +194,7 @@ class _Declared:
         3.5,
         None,
     ],
-    ids=str,
+    ids=itertools.count(),  # not their addresses, which differ between the processes that run tests
 )
 def test_only_arrays_of_numbers_that_are_there_are_read(
     value: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

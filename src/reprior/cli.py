@@ -111,6 +111,7 @@ def _reconstruct(stage: Any) -> None:
     parser.add_argument("--generator", type=_json, help="JSON: name, settings and weights of the generator")
     starts = "JSON: what the method begins from, {its argument: {file: a result, step: null or of which the state}}"
     parser.add_argument("--starts", type=_json, default={}, help=starts)
+    _raw(parser)
     parser.add_argument("--marks", type=_json, default=[], help="JSON: steps from which other methods begin")
     _long(parser)
     parser.add_argument("--out", type=Path, required=True)

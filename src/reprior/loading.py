@@ -7,13 +7,14 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
-Kind = Literal["dataset", "operator", "generator", "method", "metric", "artifact"]
+Kind = Literal["dataset", "operator", "generator", "method", "metric", "loss", "artifact"]
 PACKAGES: Mapping[str, str] = {
     "dataset": "datasets",
     "operator": "operators",
     "generator": "generators",
     "method": "methods",
     "metric": "metrics",
+    "loss": "losses",
     "artifact": "render.artifacts",
 }
 

@@ -32,10 +32,10 @@ def run(method: str, problem: Problem, generator: Generator, steps: int) -> Reco
     runs: dict[str, Callable[[], Reconstruction]] = {
         "bicubic": lambda: bicubic(problem),
         "naive": lambda: naive(problem),
-        "csgm": lambda: csgm(problem, generator, steps=steps, restarts=2, z_penalty=0.01),
+        "csgm": lambda: solve(csgm, problem, generator, steps=steps, restarts=2, z_penalty=0.01),
         "iagan": lambda: iagan(problem, generator, start, steps=steps),
         "back-projection": lambda: back_projection(problem, start),
-        "dip": lambda: dip(problem, steps=steps, **SMALL_DIP),
+        "dip": lambda: solve(dip, problem, steps=steps, restarts=2, **SMALL_DIP),
     }
     return runs[method]()
 
@@ -63,12 +63,18 @@ def test_losses_alone_are_those_in_a_batch(make_problem: Any, generator: Generat
     torch.testing.assert_close(alone.trace, together.trace[2:3], rtol=1e-5, atol=1e-5)
 
 
-def test_draws_depend_on_the_image_alone(make_problem: Any, generator: Generator) -> None:
-    problem = make_problem()
-    together, alone = (p.draw("start", generator.draw_latent, restart=1) for p in (problem, problem[1:2]))
+def test_draws_depend_on_image_restart_and_step_alone(make_problem: Any, generator: Generator) -> None:
+    problem, twice = make_problem(), make_problem().repeated(2)
+    draw = generator.draw_latent
+    together, alone = (p.draw("start", draw) for p in (problem, problem[1:2]))
     assert torch.equal(together[1:2], alone)
     assert not torch.equal(together[0], together[1])
-    assert not torch.equal(alone, problem[1:2].draw("start", generator.draw_latent, restart=2))
+    for step in (None, 0, 3):
+        assert torch.equal(twice.draw("start", draw, step)[::2], problem.draw("start", draw, step))
+        assert torch.equal(twice[2:4].draw("start", draw, step), twice.draw("start", draw, step)[2:4])
+        assert not torch.equal(twice.draw("start", draw, step)[1], twice.draw("start", draw, step)[0])
+    assert not torch.equal(problem.draw("start", draw, 3), problem.draw("start", draw, 4))
+    assert not torch.equal(twice.draw("start", draw, 1)[1], twice.draw("start", draw)[1])
 
 
 @pytest.mark.parametrize("chunk", [1, 3, 4, None])

@@ -14,7 +14,7 @@ from torch.nn import functional
 from reprior.errors import UserError
 from reprior.generators.base import Generator
 from reprior.methods.back_projection import back_projection
-from reprior.methods.base import Problem, Reconstruction
+from reprior.methods.base import Problem, Reconstruction, solve
 from reprior.methods.bicubic import bicubic
 from reprior.methods.csgm import csgm
 from reprior.methods.dip import dip
@@ -83,14 +83,14 @@ def test_csgm_keeps_the_best_or_the_last_iterate(make_problem: Any, generator: G
 
 
 def test_csgm_images_are_those_of_its_latents(make_problem: Any, generator: Generator) -> None:
-    found = csgm(make_problem(), generator, steps=10, restarts=2)
+    found = solve(csgm, make_problem(), generator, steps=10, restarts=2)
     assert found.latents is not None
     torch.testing.assert_close(found.images, generator.image(found.latents))
 
 
 def test_csgm_takes_the_best_restart_of_each_image(make_problem: Any, generator: Generator) -> None:
     problem = make_problem()
-    found = csgm(problem, generator, steps=12, restarts=3)
+    found = solve(csgm, problem, generator, steps=12, restarts=3)
     each = []
     for restart in range(3):
         start = problem.draw("start", generator.draw_latent, restart).requires_grad_()

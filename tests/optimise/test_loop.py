@@ -87,7 +87,7 @@ def test_a_quadratic_is_minimised_where_its_closed_form_says(centres: list[float
         return curvature * (variables["x"] - centre).square().sum(1) + 7, variables
 
     start = {"x": torch.zeros(len(centre), 1, dtype=torch.float64)}
-    found = minimise(objective, start, steps=400, lr=0.3, schedule=lambda fraction: (1 - fraction) ** 2)
+    found = minimise(objective, start, steps=400, lr=0.3, schedule=lambda step, steps: (1 - step / steps) ** 2)
     torch.testing.assert_close(found.kept["x"], centre, rtol=0, atol=1e-3)
     torch.testing.assert_close(found.loss, torch.full_like(found.loss, 7), rtol=0, atol=1e-4)
 
@@ -126,9 +126,9 @@ def test_start_is_left_as_it_was() -> None:
 
 
 def test_schedule_scales_every_rate_and_project_holds_after_each_step() -> None:
-    def halt(fraction: float) -> float:
-        assert 0 <= fraction < 1
-        return 0.0 if fraction >= 0.5 else 1.0
+    def halt(step: int, steps: int) -> float:
+        assert 0 <= step < steps == 20
+        return 0.0 if step >= 10 else 1.0
 
     found = minimise(bumpy, START, steps=20, lr=RATES, schedule=halt, keep="last")
     # The moves after steps 10 to 18 have rate zero; only the noise differs then, which is the same for equal x.

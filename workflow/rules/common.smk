@@ -145,12 +145,15 @@ def reconstruct_inputs(wildcards):
         inputs[need] = f"{case.folder}/{start.method}/{wildcards.batch}.safetensors"
     if generator is not None:
         inputs["weights"] = generator["weights"]
+    if sources := PLAN.loss_sources(cell):
+        inputs["downloads"] = raw_files(sources)
     return inputs
 
 
 def reconstruct_code(wildcards):
-    operator = case_of(wildcards).operator
-    return code("reconstruct", method=cell_of(wildcards).spec, operator=operator, generator=generator_of(wildcards))
+    cell, operator = cell_of(wildcards), case_of(wildcards).operator
+    generator, losses = generator_of(wildcards), cell.losses
+    return code("reconstruct", method=cell.spec, operator=operator, generator=generator, loss=losses)
 
 
 def training_code(wildcards):
@@ -166,6 +169,7 @@ def reconstruct_options(wildcards):
         *(("--generator", as_json(generator)) if generator else ()),
         *(("--starts", as_json(starts)) if starts else ()),
         *(("--marks", as_json(cell.marks)) if cell.marks else ()),
+        *(("--raw", RAW) if "downloads" in files else ()),
     ]
 
 

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from reprior.jobs.job import Job
 from reprior.loading import Kind, module_name
+from reprior.losses import DEFAULT
 from reprior.planning import plugins
 
 Spec = Mapping[str, Any]
@@ -75,14 +76,18 @@ def reconstruct(
     generator: Spec | None,
     starts: Mapping[str, Spec],
     marks: Sequence[int],
+    raw: Path,
     out: Path,
     **_: Any,
 ) -> Job:
     """One method on one batch."""
     from reprior.machine.files import read_meta
 
+    losses = method.get("loss", DEFAULT) if "steps" in method else ()
+
     weights = [Path(generator["weights"])] if generator else []
-    inputs = (observation, *(Path(start["file"]) for start in starts.values()), *weights)
+    downloads = _downloads("loss", losses, raw)
+    inputs = (observation, *(Path(start["file"]) for start in starts.values()), *weights, *downloads)
     settings = {"label": label, "method": method, "generator": generator, "starts": starts, "marks": marks}
     operator = read_meta(observation)["operator"]
     return Job(
@@ -90,7 +95,7 @@ def reconstruct(
         (out, out.with_suffix(".json")),
         inputs,
         settings,
-        modules("reconstruct", method=method, operator=operator, generator=generator),
+        modules("reconstruct", method=method, operator=operator, generator=generator, loss=losses),
     )
 
 

@@ -5,11 +5,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from reprior.errors import UserError
+from reprior.losses import DEFAULT
+from reprior.losses.base import WeightedSum
 from reprior.operators.base import Operator
 from reprior.optimise.watch import Watch
 from reprior.seeds import rng_for
@@ -28,6 +33,12 @@ class Problem:
     """The N image ids: seeds hang on them."""
     watch: Watch = field(default_factory=Watch)
     """Progress and checkpoints of the optimisation."""
+    losses: Sequence[Mapping[str, Any]] = DEFAULT
+    """What `loss` is the weighted sum of."""
+    raw: Path = Path("data/raw")
+    """The folder of downloads, for losses that read networks."""
+    restarts: tuple[int, ...] = ()
+    """Which restart each row is; empty: each is restart 0."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -35,12 +46,40 @@ class Problem:
     def __getitem__(self, rows: slice) -> Problem:
         """A part of the problems, as `problem[8:16]`."""
         first, last, _ = rows.indices(len(self))
-        return replace(self, y=self.y[rows], ids=self.ids[rows], watch=self.watch.within(f"{first}-{last}"))
+        watch = self.watch.within(f"{first}-{last}")
+        return replace(self, y=self.y[rows], ids=self.ids[rows], restarts=self.restarts[rows], watch=watch)
 
-    def draw(self, role: str, sample: Callable[[torch.Generator], Tensor], restart: int = 0) -> Tensor:
-        """One draw an image, each from its own seed: [N, ...], on the device and in the dtype of y."""
-        draws = [sample(rng_for(self.study, self.case, image, role, restart)) for image in self.ids]
+    def repeated(self, restarts: int) -> Problem:
+        """Each problem `restarts` times; the restarts of an image are neighbouring rows."""
+        y, ids = self.y.repeat_interleave(restarts, 0), tuple(image for image in self.ids for _ in range(restarts))
+        return replace(self, y=y, ids=ids, restarts=tuple(range(restarts)) * len(self))
+
+    def draw(self, role: str, sample: Callable[[torch.Generator], Tensor], step: int | None = None) -> Tensor:
+        """One draw per row, each from its own seed: [N, ...], on the device and in the dtype of y.
+
+        What is drawn anew in each step names the step.
+        """
+        draws = []
+        for image, restart in zip(self.ids, self.restarts or (0,) * len(self), strict=True):
+            if step is None:
+                draws.append(sample(rng_for(self.study, self.case, image, role, restart)))
+            else:
+                role_here = f"{role}, restart {restart}" if restart else role
+                draws.append(sample(rng_for(self.study, self.case, image, role_here, step)))
         return torch.stack(draws).to(self.y)
+
+    @cached_property
+    def _loss(self) -> WeightedSum:
+        return WeightedSum(self.losses, self.y, self.operator, self.raw)
+
+    @property
+    def loss_is_used(self) -> bool:
+        """False where a study chose a loss and the method did not ask for it."""
+        return self.losses is DEFAULT or "_loss" in vars(self)
+
+    def loss(self, x: Tensor) -> Tensor:
+        """What is to be minimised, of each row: [N, C, H, W] -> [N]. ||y - A x||^2 unless the study says otherwise."""
+        return self._loss(x)
 
     def residual(self, x: Tensor) -> Tensor:
         """||y - A x||^2 of each row: [N, C, H, W] -> [N]."""
@@ -78,24 +117,34 @@ class Reconstruction:
 
     Given to a method that begins from there, `start: csgm@500` in a study."""
     updates: int = 0
+    loss: Tensor | None = None
+    """[N] loss of the images, where the method iterates: it tells which of several restarts is the best."""
 
-    def __getitem__(self, rows: slice) -> Reconstruction:
-        """A part of the images, as `reconstruction[8:16]`."""
-        latents, trace = (None if value is None else value[rows] for value in (self.latents, self.trace))
+    def __getitem__(self, rows: slice | Tensor) -> Reconstruction:
+        """Some of the images: `reconstruction[8:16]`, or their rows as a tensor."""
+        columns = (self.latents, self.trace, self.loss)
+        latents, trace, loss = (None if value is None else value[rows] for value in columns)
         mappings = ({key: v[rows] for key, v in each.items()} for each in (self.parts, self.numbers, self.state))
         parts, numbers, state = mappings
+        numbered = rows.tolist() if isinstance(rows, Tensor) else range(len(self.status))[rows]
+        status = tuple(self.status[row] for row in numbered) if self.status else ()
         return Reconstruction(
-            self.images[rows], latents, trace, self.status[rows], parts, numbers, state, updates=self.updates
+            self.images[rows], latents, trace, status, parts, numbers, state, updates=self.updates, loss=loss
         )
 
 
 def solve(
-    method: Callable[..., Reconstruction], problem: Problem, *given: Any, chunk: int | None = None, **settings: Any
+    method: Callable[..., Reconstruction],
+    problem: Problem,
+    *given: Any,
+    chunk: int | None = None,
+    restarts: int = 1,
+    **settings: Any,
 ) -> Reconstruction:
     """`method(problem, *given, **settings)`, at most `chunk` images at a time, and fewer if they do not fit the GPU.
 
     `given` is what the method needs besides the problem: a generator, another method's result. The outcome does not
-    depend on `chunk`.
+    depend on `chunk`. Of several `restarts` the one of the lowest loss is kept, per image.
     """
     size = chunk or len(problem)
     parts: list[Reconstruction] = []
@@ -104,7 +153,7 @@ def solve(
         rows = slice(done, min(done + size, len(problem)))
         mine = (value[rows] if isinstance(value, Reconstruction) else value for value in given)
         try:
-            parts.append(method(problem[rows], *mine, **settings))
+            parts.append(_best_of(restarts, method, problem[rows], *mine, **settings))
             done = rows.stop
         except torch.OutOfMemoryError:
             if rows.stop - rows.start == 1:
@@ -112,6 +161,22 @@ def solve(
             size = (rows.stop - rows.start + 1) // 2
             print(f"reprior: out of memory; going on with {size} images at a time", file=sys.stderr)
     return _joined(parts)
+
+
+def _best_of(
+    restarts: int, method: Callable[..., Reconstruction], problem: Problem, *given: Any, **settings: Any
+) -> Reconstruction:
+    """The restarts are more rows of the same batch, each from draws of its own."""
+    problem = problem.repeated(restarts) if restarts > 1 else problem
+    found = method(problem, *given, **settings)
+    if not problem.loss_is_used:
+        raise UserError(f"case {problem.case}: this method has a loss of its own; remove `loss` from its settings")
+    if restarts == 1:
+        return found
+    if found.loss is None:
+        raise UserError(f"case {problem.case}: `restarts` need a method that tells its loss; remove them")
+    firsts = torch.arange(0, len(found.loss), restarts, device=found.loss.device)
+    return found[found.loss.view(-1, restarts).argmin(1) + firsts]
 
 
 def _joined(parts: Sequence[Reconstruction]) -> Reconstruction:
@@ -126,4 +191,5 @@ def _joined(parts: Sequence[Reconstruction]) -> Reconstruction:
         tuple(status for part in parts for status in part.status),
         parts={name: torch.cat([part.parts[name] for part in parts]) for name in parts[0].parts},
         numbers={name: torch.cat([part.numbers[name] for part in parts]) for name in parts[0].numbers},
+        loss=column([part.loss for part in parts]),
     )

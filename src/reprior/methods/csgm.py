@@ -18,7 +18,6 @@ def csgm(
     *,
     steps: Count = 1600,
     lr: Positive = 0.1,
-    restarts: Count = 1,
     keep: Literal["best", "last"] = "best",
     z_penalty: NonNegative = 0.0,
 ) -> Reconstruction:
@@ -27,23 +26,19 @@ def csgm(
     Bora, Jalal, Price, Dimakis: Compressed Sensing using Generative Models, ICML 2017; eq. (2) of IAGAN (Abu Hussein et
     al. 2020), whose settings for BEGAN are the defaults (PGGAN: 1800 steps; noise: half the steps).
 
-    The paper leaves open: the start (ours: one draw of the prior; IAGAN's released code takes the best of 5,
-    `restarts`, each optimised by itself, and their last iterates, `keep`). Bora et al. divide ||.||^2 by the number m
-    of measurements: their weight of the penalty is ours / m.
+    The paper leaves open: the start (ours: one draw of the prior; IAGAN's released code takes the best of 5 starts,
+    `restarts: 5` in a study, each optimised by itself, and their last iterates, `keep`). Bora et al. divide ||.||^2 by
+    the number m of measurements: their weight of the penalty is ours / m.
     """
-    starts = [problem.draw("start", generator.draw_latent, restart) for restart in range(restarts)]
-    y = problem.y.repeat_interleave(restarts, 0)  # [N * restarts, ...]: the restarts of an image are neighbours
 
     def f(variables: Variables, step: int) -> tuple[torch.Tensor, Variables]:
         z = variables["z"]
         x = generator.image(z)
-        loss = (y - problem.operator.A(x)).square().flatten(1).sum(1)
+        loss = problem.loss(x)
         if z_penalty:
             loss = loss + z_penalty * z.square().flatten(1).sum(1)
         return loss, {"x": x, "z": z}
 
-    start = {"z": torch.stack(starts, 1).flatten(0, 1)}
+    start = {"z": problem.draw("start", generator.draw_latent)}
     found = minimise(f, start, steps=steps, lr=lr, keep=keep, watch=problem.watch, name="csgm")
-    best = found.loss.view(-1, restarts).argmin(1) + torch.arange(0, len(y), restarts, device=y.device)
-    status = tuple(found.status[row] for row in best.tolist())
-    return Reconstruction(found.kept["x"][best], found.kept["z"][best], found.trace[best], status)
+    return Reconstruction(found.kept["x"], found.kept["z"], found.trace, found.status, loss=found.loss)

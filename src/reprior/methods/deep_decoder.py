@@ -39,7 +39,7 @@ def deep_decoder(
 
     def L_DD(variables: Variables, step: int) -> tuple[Tensor, Variables]:
         x = DD(variables["theta"], u)
-        return problem.residual(x), {"x": x}
+        return problem.loss(x), {"x": x}
 
     def drawn(rng: torch.Generator) -> Tensor:
         draw_convolutions(DD.network, rng)
@@ -47,7 +47,7 @@ def deep_decoder(
 
     start = {"theta": problem.draw("decoder weights", drawn)}
     found = minimise(L_DD, start, steps=steps, lr=lr, keep=keep, watch=problem.watch, name="deep-decoder")
-    return Reconstruction(found.kept["x"], trace=found.trace, status=found.status)
+    return Reconstruction(found.kept["x"], trace=found.trace, status=found.status, loss=found.loss)
 
 
 def decoder(

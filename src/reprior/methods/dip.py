@@ -49,9 +49,9 @@ def dip(
     u = problem.draw("input", lambda rng: torch.rand(shape, generator=rng)) / 10
 
     def objective(variables: Variables, step: int) -> tuple[Tensor, Variables]:
-        n = problem.draw("input noise", lambda rng: torch.randn(shape, generator=rng), restart=step) if noise else 0
+        n = problem.draw("input noise", lambda rng: torch.randn(shape, generator=rng), step=step) if noise else 0
         x = f(variables["theta"], u + noise * n)
-        return problem.residual(x) / problem.y[0].numel(), {"x": x}
+        return problem.loss(x) / problem.y[0].numel(), {"x": x}
 
     def drawn(rng: torch.Generator) -> Tensor:
         draw_convolutions(net, rng)
@@ -59,4 +59,4 @@ def dip(
 
     start = {"theta": problem.draw("weights", drawn)}
     found = minimise(objective, start, steps=steps, lr=lr, keep=keep, watch=problem.watch, name="dip")
-    return Reconstruction(found.kept["x"], trace=found.trace, status=found.status)
+    return Reconstruction(found.kept["x"], trace=found.trace, status=found.status, loss=found.loss)

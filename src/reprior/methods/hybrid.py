@@ -56,7 +56,7 @@ def hybrid(
         alpha_G, beta_DD = parts(variables)
         H = alpha_G + beta_DD
         H = H.clamp(0, 1) if clamp else H
-        return problem.residual(H), {"x": H, **variables}
+        return problem.loss(H), {"x": H, **variables}
 
     carried = {"z": _moments(gan, "z"), "theta": _moments(decoder, "theta")} if adam == "carried" else {}
     found = minimise(L, start, steps=steps, lr=lr, keep=keep, carried=carried, watch=problem.watch, name="hybrid")
@@ -69,6 +69,7 @@ def hybrid(
         found.status,
         parts={"gan": alpha_G, "decoder": beta_DD},
         numbers={"alpha": found.kept["alpha"], "beta": found.kept["beta"]},
+        loss=found.loss,
     )
 
 

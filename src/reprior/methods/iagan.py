@@ -40,12 +40,12 @@ def iagan(
 
     def f_IA(variables: Variables, step: int) -> tuple[Tensor, Variables]:
         x = G(variables["theta"], variables["z"])
-        return problem.residual(x), {"x": x, "z": variables["z"]}
+        return problem.loss(x), {"x": x, "z": variables["z"]}
 
     first = {"theta": G.weights().expand(len(problem), -1), "z": start.latents}
     rates = {"theta": lr_weights, "z": lr_z}
     found = minimise(f_IA, first, steps=steps, lr=rates, keep=keep, watch=problem.watch, name="iagan")
-    return Reconstruction(found.kept["x"], found.kept["z"], found.trace, found.status)
+    return Reconstruction(found.kept["x"], found.kept["z"], found.trace, found.status, loss=found.loss)
 
 
 class _Image(nn.Module):

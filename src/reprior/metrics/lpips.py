@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from functools import lru_cache
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-
-from reprior.errors import UserError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,17 +21,6 @@ SOURCES = {
     }
 }
 """The backbone of each network."""
-LAYERS = {
-    "alex": ("0", "pool 3", "pool 6", "8", "10"),
-    "vgg": ("0 2", "pool 5 7", "pool 10 12 14", "pool 17 19 21", "pool 24 26 28"),
-    "squeeze": ("0", "pool 3 4", "pool 6 7", "pool 9", "10", "11", "12"),
-}
-"""The stages of each backbone whose outputs are compared, layers by their position among torchvision's `features`."""
-STRIDE_AND_PADDING = {"alex": (4, 2), "vgg": (1, 1), "squeeze": (2, 0)}
-"""Of the first convolution; all others have stride 1 and keep the size."""
-SHIFT = (-0.030, -0.088, -0.188)
-SCALE = (0.458, 0.448, 0.450)
-"""ImageNet's mean and deviation for images in [-1, 1]."""
 
 
 def lpips(
@@ -46,96 +30,26 @@ def lpips(
     *,
     net: Literal["alex", "vgg", "squeeze"] = "alex",
 ) -> np.ndarray:
-    """d(x, x0) = sum_l mean_hw w_l . (y_l - y0_l)^2 of each image, [N, 3, H, W] in [0, 1] -> [N]; averaged plainly.
+    """d(x, x0) = sum_l mean_hw w_l . (y_l - y0_l)^2 per image, [N, 3, H, W] in [0, 1] -> [N]; averaged plainly.
 
-    y_l are the unit-normalised outputs of the backbone's stage l, which is read from the folder of downloads `raw`
-    (torchvision's ImageNet weights, or only their `features.*`), and w_l the heads that the `lpips` package ships. The
-    package itself is not imported: with torchvision it takes 9 s, and each job evaluates a few images.
+    y_l are the unit-normalised outputs of the backbone's stage l, and w_l the heads. Grey images [N, 1, H, W] are
+    repeated to three channels.
     """
     import torch
 
-    backbone, heads = _weights(net, raw / SOURCES["net"][net][0])
+    from reprior.networks.lpips import Backbone
+
+    backbone = Backbone(net, raw / SOURCES["net"][net][0])
+    distances = []
     with torch.no_grad():
-        pairs = zip(estimate, truth, strict=True)
-        distances = [_distance(net, backbone, heads, _input(x), _input(x0)) for x, x0 in pairs]
+        for pair in zip(estimate, truth, strict=True):
+            ys, y0s = (backbone.features(_batch_of_one(image)) for image in pair)
+            stages = enumerate(zip(ys, y0s, strict=True))
+            distances.append(sum(backbone.distance(stage, y, y0).item() for stage, (y, y0) in stages))
     return np.array(distances, dtype=np.float64)
 
 
-def _input(image: np.ndarray) -> Tensor:
-    """[3, H, W] in [0, 1] -> [1, 3, H, W] as the backbones expect it."""
+def _batch_of_one(image: np.ndarray) -> Tensor:
     import torch
 
-    shift, scale = (torch.tensor(values).view(1, 3, 1, 1) for values in (SHIFT, SCALE))
-    return (torch.from_numpy(np.ascontiguousarray(image, dtype=np.float32))[None] * 2 - 1 - shift) / scale
-
-
-def _distance(net: str, backbone: Mapping[str, Tensor], heads: Mapping[str, Tensor], x: Tensor, x0: Tensor) -> float:
-    total = 0.0
-    for stage, (y, y0) in enumerate(zip(_stages(net, backbone, x), _stages(net, backbone, x0), strict=True)):
-        difference = (_unit(y) - _unit(y0)).square()  # [1, C, h, w]
-        total += (difference * heads[f"lin{stage}.model.1.weight"]).sum(1).mean().item()
-    return total
-
-
-def _unit(y: Tensor) -> Tensor:
-    return y / (y.square().sum(1, keepdim=True).sqrt() + 1e-10)
-
-
-def _stages(net: str, backbone: Mapping[str, Tensor], x: Tensor) -> Iterator[Tensor]:
-    """The output of each stage: [1, 3, H, W] -> [1, C, h, w] each."""
-    import torch
-    from torch.nn import functional
-
-    size = 2 if net == "vgg" else 3
-    for stage in LAYERS[net]:
-        for layer in stage.split():
-            if layer == "pool":
-                x = functional.max_pool2d(x, size, 2, ceil_mode=net == "squeeze")
-            elif f"{layer}.weight" in backbone:
-                x = _conv(backbone, layer, x, *(STRIDE_AND_PADDING[net] if layer == "0" else (1, None)))
-            else:  # SqueezeNet's "fire": few channels, then many by two kinds of kernel
-                x = _conv(backbone, f"{layer}.squeeze", x)
-                x = torch.cat([_conv(backbone, f"{layer}.{part}", x) for part in ("expand1x1", "expand3x3")], 1)
-        yield x
-
-
-def _conv(backbone: Mapping[str, Tensor], layer: str, x: Tensor, stride: int = 1, padding: int | None = None) -> Tensor:
-    """A convolution and ReLU."""
-    from torch.nn import functional
-
-    weight = backbone[f"{layer}.weight"]
-    same = weight.shape[-1] // 2 if padding is None else padding
-    return functional.relu(functional.conv2d(x, weight, backbone[f"{layer}.bias"], stride, same))
-
-
-@lru_cache(maxsize=3)
-def _weights(net: str, path: Path) -> tuple[dict[str, Tensor], Mapping[str, Tensor]]:
-    """The convolutions of a backbone, without the prefix `features.`, and the heads."""
-    from reprior.acquire.checkpoints import read_checkpoint
-
-    if not path.is_file():
-        raise UserError(f"{path}: no such file; LPIPS needs the weights of its backbone there (snakemake acquire)")
-    state = read_checkpoint(path)
-    backbone = {key.removeprefix("features."): value for key, value in state.items() if key.startswith("features.")}
-    heads = read_checkpoint(_heads(net))
-    _check(net, backbone, heads, path)
-    return backbone, heads
-
-
-def _heads(net: str) -> Path:
-    spec = find_spec("lpips")
-    assert spec is not None and spec.origin is not None, "lpips is a declared dependency"
-    return Path(spec.origin).parent / "weights/v0.1" / f"{net}.pth"
-
-
-def _check(net: str, backbone: dict[str, Tensor], heads: Mapping[str, Tensor], path: Path) -> None:
-    """UserError unless the backbone runs, and gives as many channels in each stage as the heads weigh."""
-    import torch
-
-    try:
-        widths = [y.shape[1] for y in _stages(net, backbone, torch.zeros(1, 3, 64, 64))]
-    except (KeyError, RuntimeError) as error:
-        raise UserError(f"{path}: not the backbone of LPIPS-{net} ({error}); give torchvision's file of it") from error
-    wanted = [heads[f"lin{stage}.model.1.weight"].shape[1] for stage in range(len(LAYERS[net]))]
-    if widths != wanted:
-        raise UserError(f"{path}: not the backbone of LPIPS-{net}: {widths} channels where {wanted} are needed")
+    return torch.from_numpy(np.ascontiguousarray(image, dtype=np.float32))[None]

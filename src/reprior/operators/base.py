@@ -19,6 +19,8 @@ class Operator(ABC):
 
     image_shape: tuple[int, int, int]
     measurement_shape: tuple[int, ...]
+    hides_pixels: bool = False
+    """Whether pictures of measurements are images some of whose pixels are not observed."""
 
     @abstractmethod
     def A(self, x: Tensor) -> Tensor:
@@ -36,6 +38,11 @@ class Operator(ABC):
         """How measurements look, [N, C, h, w], if they are pictures: None unless the operator says so."""
         del y
         return None
+
+    def filled(self, picture: Tensor, x: Tensor) -> Tensor:
+        """A picture of measurements, with pixels of images x where none are observed: [N, C, H, W]."""
+        del x
+        return picture
 
     def to(self, device: torch.device | str, dtype: torch.dtype) -> Self:
         """Move every constant tensor to `device`, and the floating ones to `dtype`, in place."""

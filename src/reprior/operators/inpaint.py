@@ -25,6 +25,8 @@ class Inpaint(Operator):
     The papers leave open: whether the mask differs between images (ours: one a case; ILO's code draws one an image).
     """
 
+    hides_pixels = True
+
     def __init__(
         self,
         image_shape: tuple[int, int, int],
@@ -66,6 +68,10 @@ class Inpaint(Operator):
     def picture(self, y: Tensor) -> Tensor:
         """As `A_adjoint`: what is hidden is black."""
         return self.A_adjoint(y)
+
+    def filled(self, picture: Tensor, x: Tensor) -> Tensor:
+        """The observed pixels of the picture and the hidden ones of x."""
+        return torch.where(self.mask, picture, x)
 
 
 def _require_only(kind: str, settings: dict[str, tuple[str, object]]) -> None:

@@ -12,12 +12,14 @@ from torch.optim.adam import adam  # the class `Adam` would import all of torch'
 
 from reprior.optimise.watch import Watch
 
-__all__ = ["Keep", "Moments", "Objective", "Optimum", "Variables", "minimise"]
+__all__ = ["Keep", "Moments", "Objective", "Optimum", "Schedule", "Variables", "minimise"]
 
 Variables = dict[str, Tensor]
 """What is optimised: each tensor has the N problems along its first axis."""
 Objective = Callable[[Variables, int], tuple[Tensor, Mapping[str, Tensor]]]
 """(variables, step) -> loss [N], and what is wanted of this iterate: tensors [N, ...]."""
+Schedule = Callable[[int, int], float]
+"""(step, steps) -> factor on the learning rates in this step."""
 Keep = Literal["best", "last"]
 """Which iterate is the result: that of minimal loss (IAGAN's text) or the last one (its released code)."""
 _OF_VARIABLES = ("variables", "exp_avg", "exp_avg_sq")
@@ -55,7 +57,7 @@ def minimise(
     steps: int,
     lr: float | Mapping[str, float],
     keep: Keep = "best",
-    schedule: Callable[[float], float] | None = None,
+    schedule: Schedule | None = None,
     project: Callable[[Variables], None] | None = None,
     carried: Mapping[str, Moments] | None = None,
     watch: Watch | None = None,
@@ -64,8 +66,8 @@ def minimise(
     """Minimise N losses at once with Adam from `start`, in `steps` evaluations and one update between any two.
 
     The sum of the losses is what is differentiated and Adam is elementwise, so the rows do not know of each other. `lr`
-    may differ between variables; `schedule` maps the fraction of steps done to a factor on it; `project` changes the
-    variables in place after each update. A row whose loss is not finite is `diverged` and `keep` chooses among its
+    may differ between variables; `schedule` maps (step, steps) to a factor on it; `project` changes the variables in
+    place after each update. A row whose loss is not finite is `diverged` and `keep` chooses among its
     finite iterates (where there is none, its first iterate is the result); other rows go on undisturbed. Nothing here
     waits for the device. A random draw in `objective` must depend on `step` alone, so that a run that `watch` resumes
     ends as an undisturbed one. Adam starts with no memory, but for the variables whose moments are `carried` over from
@@ -77,7 +79,7 @@ def minimise(
         loss, kept = objective(run.variables, step)
         run.record(loss.detach(), kept)
         if step + 1 < steps:
-            run.descend(loss, schedule(step / steps) if schedule else 1.0)
+            run.descend(loss, schedule(step, steps) if schedule else 1.0)
             if project is not None:
                 with torch.no_grad():
                     project(run.variables)

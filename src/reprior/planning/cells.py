@@ -8,11 +8,12 @@ from pathlib import Path
 
 from reprior.errors import UserError
 from reprior.planning import plugins
-from reprior.planning.messages import checked_spec, nearest, reference
+from reprior.planning.messages import checked_spec, nearest, parse, reference
 from reprior.planning.plan import OBSERVATION, Cell, Start
-from reprior.planning.study import Case, Scale, Spec, Study
+from reprior.planning.study import Case, OfAll, Scale, Spec, Study, Weight
 
 RESERVED = {OBSERVATION, "original"}
+OF_ALL = tuple(OfAll.model_fields)
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Cells:
         if name in RESERVED:
             raise UserError(f"{self.path}: {key}: the name '{name}' is reserved; choose another")
         starts = _starts(entry)
-        checked = checked_spec("method", entry, self.path, key, also=("label", "start", *starts))
+        checked = checked_spec("method", entry, self.path, key, also=("label", "start", *OF_ALL, *starts))
         if "start" in entry and "start" not in starts:
             raise UserError(
                 f"{self.path}: {key}.start: '{checked['name']}' does not begin from another method's result"
@@ -56,13 +57,37 @@ class Cells:
         if set(override) & {*fixed, "start"}:
             named = ", ".join(fixed[:-1]) + f" and {fixed[-1]}"
             raise UserError(f"{self.path}: {key}: {named} belong under 'methods'; only settings go here")
-        spec = checked_spec("method", {**entry, **override}, self.path, key, also=fixed[1:])
+        spec = checked_spec("method", {**entry, **override}, self.path, key, also=(*fixed[1:], *OF_ALL))
         spec.pop("label", None)
         starts = {need: self._start(f"{key}.{need}", case, spec.pop(need)) for need in fixed[2:]}
+        spec |= self._of_all(key, {name: spec.pop(name) for name in OF_ALL if name in spec}, spec, starts)
         needs_generator = "generator" in plugins.plugin("method", spec["name"]).needs
         if needs_generator and case.generator is None:
             raise UserError(f"{self.path}: cases.{case_name}.generator: is missing; '{method}' needs one")
         return Cell(method, self._scaled(spec), starts, case.generator if needs_generator else None)
+
+    def _of_all(self, key: str, given: Spec, spec: Spec, starts: Mapping[str, Start]) -> Spec:
+        """The loss and the restarts of a cell, where the study gives some."""
+        for name in given:
+            if "steps" not in spec:
+                raise UserError(f"{self.path}: {key}.{name}: '{spec['name']}' takes no steps; remove the line")
+        settings = parse(OfAll, given, self.path, key).model_dump(exclude_unset=True)
+        if settings.get("restarts", 1) > 1 and starts:
+            raise UserError(
+                f"{self.path}: {key}.restarts: '{spec['name']}' starts from another method's result, so that all"
+                " restarts would be the same; remove the line"
+            )
+        if "loss" in settings:
+            losses = enumerate(settings["loss"])
+            settings["loss"] = [self._loss(f"{key}.loss.{number}", loss) for number, loss in losses]
+        return settings
+
+    def _loss(self, key: str, spec: Spec) -> Spec:
+        """One loss with every setting, as the scale changes it."""
+        override = self.scale.losses.get(str(spec.get("name")), {})
+        path, key = (self.scale_path, f"losses.{spec['name']}") if override else (self.path, key)
+        weight = parse(Weight, {k: v for k, v in spec.items() if k == "weight"}, self.path, key).model_dump()
+        return {**checked_spec("loss", {**spec, **override}, path, key, also=("weight",)), **weight}
 
     def _start(self, key: str, case: Case, text: str) -> Start:
         """What a cell begins from, the step cut as the scale cuts the steps of that method."""
@@ -104,7 +129,7 @@ class Cells:
             spec = {**spec, "steps": self._cut(name, spec["steps"])}
         if name in self.scale.methods:
             override = self.scale.methods[name]
-            spec = checked_spec("method", {**spec, **override}, self.scale_path, f"methods.{name}")
+            spec = checked_spec("method", {**spec, **override}, self.scale_path, f"methods.{name}", also=OF_ALL)
         return spec
 
 

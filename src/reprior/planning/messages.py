@@ -16,22 +16,22 @@ from reprior.planning.study import Spec
 Model = TypeVar("Model", bound=BaseModel)
 
 
-def parse(model: type[Model], content: Any, path: Path, key: str = "") -> Model:
+def parse(model: type[Model], content: Any, path: Path, key: str = "", also: Iterable[str] = ()) -> Model:
     """`content`, found at `key` of the file `path`, as a typed model; UserError with one message otherwise."""
     if not isinstance(content, Mapping):
         raise UserError(f"{path}: {key or 'the file'}: expected keys with values, got {_shown(content)}")
     try:
         return model.model_validate(dict(content))
     except ValidationError as error:
-        raise UserError(_explained(error, model, path, key)) from error
+        raise UserError(_explained(error, model, path, key, also)) from error
 
 
-def _explained(error: ValidationError, model: type[BaseModel], path: Path, key: str) -> str:
+def _explained(error: ValidationError, model: type[BaseModel], path: Path, key: str, also: Iterable[str]) -> str:
     problem = error.errors()[0]
     place = [str(part) for part in problem["loc"] if part != "[key]"]
     where = f"{path}: {'.'.join(filter(None, [key, *place]))}".rstrip(": ")
     if problem["type"] == "extra_forbidden":
-        return f"{where}: unknown key{nearest(place[-1], _fields(model, place[:-1]))}"
+        return f"{where}: unknown key{nearest(place[-1], [*_fields(model, place[:-1]), *also])}"
     if problem["type"] == "missing":
         return f"{where}: is missing; it must be given"
     message = problem["msg"].removeprefix("Value error, ")
@@ -83,7 +83,7 @@ def checked_spec(kind: plugins.Kind, spec: Spec, path: Path, key: str, also: tup
             f"{path}: {key}.name: there is no {kind} '{name}'{nearest(name, plugins.names(kind))}"
         ) from error
     settings = {k: v for k, v in spec.items() if k != "name" and k not in also}
-    model = parse(found.settings, settings, path, key)
+    model = parse(found.settings, settings, path, key, also)
     return {"name": name, **{k: spec[k] for k in also if k in spec}, **model.model_dump()}
 
 

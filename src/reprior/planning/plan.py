@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from reprior.losses import DEFAULT
 from reprior.metrics import metric_id
 from reprior.planning import plugins
 from reprior.planning.study import Config, ImageSet, Scale, Spec
@@ -66,6 +67,11 @@ class Cell:
     generator: str | None
     marks: tuple[int, ...] = ()
     """The steps from which other methods begin: their states are kept."""
+
+    @property
+    def losses(self) -> Sequence[Mapping[str, Any]]:
+        """What it minimises, if it takes steps."""
+        return self.spec.get("loss", DEFAULT) if self.iterates else ()
 
     @property
     def iterates(self) -> bool:
@@ -150,11 +156,15 @@ class Plan:
         for study in self.studies.values():
             needed.update(*(plugins.sources("metric", spec) for spec in self.computed_metrics(study)))
         for case, cell in self.cells():
-            needed.update(case.images.sources)
+            needed.update(case.images.sources, self.loss_sources(cell))
             if cell.generator is not None:
                 made = self.made_weights(self.studies[case.study].generators[cell.generator])
                 needed.update(made.downloads if made else ())
         return tuple(sorted(needed))
+
+    def loss_sources(self, cell: Cell) -> list[str]:
+        """Names of the downloads that a cell's losses read."""
+        return [name for spec in cell.losses for name in plugins.sources("loss", spec)]
 
     def made_weights(self, generator: Spec) -> Weights | None:
         """How a generator's weights are made, unless they are the user's own file."""

@@ -51,6 +51,8 @@ def check_scale(scale: Scale, path: Path) -> None:
     for section, names in (("metrics", scale.metrics), ("metric_gaps", scale.metric_gaps)):
         for name in names:
             reference(name, plugins.names("metric"), path, f"{section}.{name}", "metric")
+    for name in scale.losses:
+        reference(name, plugins.names("loss"), path, f"losses.{name}", "loss")
 
 
 def metric_gaps(scale: Scale, studies: Mapping[str, StudyPlan]) -> dict[str, str]:

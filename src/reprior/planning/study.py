@@ -109,6 +109,21 @@ class Case(Strict):
         return self
 
 
+class OfAll(Strict):
+    """Settings of every method that takes steps, beside its own."""
+
+    loss: Annotated[list[Spec], Field(min_length=1)] = []
+    """What is minimised, a weighted sum: `[{name: squared-error}, {name: lpips, weight: 0.1}]`."""
+    restarts: Count = 1
+    """How often it starts, each time from another draw; the result of the lowest loss is kept."""
+
+
+class Weight(Strict):
+    """What a loss has beside its own settings."""
+
+    weight: Positive = 1.0
+
+
 class Paper(Strict):
     """Where the study comes from."""
 
@@ -209,6 +224,8 @@ class Scale(Strict):
     """Settings of a method (by plug-in) that differ at this scale."""
     metrics: dict[str, dict[str, Any]] = {}
     """Settings of a metric that differ at this scale."""
+    losses: dict[str, dict[str, Any]] = {}
+    """Settings of a loss that differ at this scale."""
     metric_gaps: dict[str, str] = {}
     """By metric: why it is not computed at this scale."""
     gaps: dict[str, dict[str, str | Gap]] = {}

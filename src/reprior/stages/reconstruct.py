@@ -13,6 +13,7 @@ from torch import Tensor
 
 from reprior.errors import UserError
 from reprior.loading import load, needs
+from reprior.losses import DEFAULT
 from reprior.machine.facts import command, device_name, peak_memory_mib, seconds_since_start, versions
 from reprior.machine.files import load_tensors, save_tensors, write_json
 from reprior.methods.base import Problem, Reconstruction, solve
@@ -29,6 +30,7 @@ def reconstruct(
     generator: Mapping[str, Any] | None = None,
     starts: Mapping[str, Mapping[str, Any]] | None = None,
     marks: Sequence[int] = (),
+    raw: Path = Path("data/raw"),
     device: str = "cpu",
     checkpoint_seconds: float = 60,
     identity: str = "",
@@ -49,6 +51,8 @@ def reconstruct(
         fingerprint=identity,
         marks=tuple(marks),
     )
+    settings = dict(method)
+    name, losses = settings.pop("name"), settings.pop("loss", DEFAULT)
     problem = Problem(
         y=tensors["y"].to(where),
         operator=operator.to(where, torch.float32),
@@ -56,16 +60,16 @@ def reconstruct(
         case=meta["case"],
         ids=tuple(meta["ids"]),
         watch=watch,
+        losses=losses,
+        raw=raw,
     )
-    settings = dict(method)
-    name = settings.pop("name")
     solver = load("method", name)
     begun = {need: _start(Path(start["file"]), start["step"], where) for need, start in (starts or {}).items()}
-    given = {"generator": _generator(generator, where), **begun}
+    needed = {"generator": _generator(generator, where), **begun}
     startup = seconds_since_start()
     with watch.catching_signals():
         began = time.perf_counter()
-        found = solve(solver, problem, *(given[need] for need in needs(solver) if need != "problem"), **settings)
+        found = solve(solver, problem, *(needed[need] for need in needs(solver) if need != "problem"), **settings)
         seconds = _finished(where) - began
     status = _status(found)
     kept = {"images": found.images, "latents": found.latents, "trace": found.trace}
@@ -73,7 +77,8 @@ def reconstruct(
     made = {key: tensor for key, tensor in kept.items() if tensor is not None}
     made |= {f"part.{part}": images for part, images in found.parts.items()}
     save_tensors(out, made | _marked(watch, len(problem), label), origin)
-    asked = {"plugin": name, "settings": settings, "generator": generator, "starts": starts or {}}
+    chosen = {key: value for key, value in method.items() if key != "name"}
+    asked = {"plugin": name, "settings": chosen, "generator": generator, "starts": starts or {}}
     noise = {key: meta[key] for key in ("noise", "noise_norm") if key in meta}
     solved = {"operator": meta["operator"], "numbers": _numbers(found, watch)} | noise
     spent = {"seconds": seconds, "seconds_per_image": seconds / len(problem), "startup_seconds": startup}

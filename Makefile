@@ -9,6 +9,8 @@ CORES ?= all
 INSTALLER ?= uv
 # Once chosen, kept for later installs: see envs/install.sh.
 TORCH ?= $(or $(shell cat .venv/.installed 2>/dev/null),locked)
+# Processes that run tests side by side.
+TESTERS := $(if $(filter all,$(CORES)),$(shell nproc),$(CORES))
 PYTEST_FLAGS ?=
 LOCK_FLAGS ?=
 
@@ -16,7 +18,7 @@ INSTALLED := .venv/.installed
 ACTIVATE := export PATH="$(CURDIR)/.venv/bin:$$PATH";
 REPORT := results/demo/report/index.html
 
-.PHONY: help demo small test lint format bench lock clean distclean
+.PHONY: help demo small test lint lint-style lint-types lint-rules format bench lock clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -31,12 +33,19 @@ small: $(INSTALLED) ## install, run the studies on real images (downloads 8 MB, 
 	@echo "The report: results/small/report/index.html"
 
 test: lint ## install, lint, run every test
-	@$(ACTIVATE) pytest $(PYTEST_FLAGS)
+	@$(ACTIVATE) OMP_NUM_THREADS=1 pytest -n $(TESTERS) --dist loadgroup $(PYTEST_FLAGS)
 
 lint: $(INSTALLED) ## check style, types and rules
+	@$(MAKE) --no-print-directory -j 2 --output-sync=target lint-style lint-types lint-rules
+
+lint-style:
 	@$(ACTIVATE) ruff check .
 	@$(ACTIVATE) ruff format --check .
+
+lint-types:
 	@$(ACTIVATE) mypy
+
+lint-rules:
 	@$(ACTIVATE) snakefmt --check Snakefile workflow
 	@$(ACTIVATE) snakemake --lint
 

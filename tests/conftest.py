@@ -18,6 +18,22 @@ from reprior import provenance
 ROOT = Path(__file__).parents[1]
 
 
+TOGETHER = ("slurm", "faults", "workflow")
+"""Folders whose tests share what takes long to make: one process runs all of a folder, and begins with these."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """For runs in several processes (`-n`): the tests of such a folder as a group, and the longest groups first."""
+
+    def folder(item: pytest.Item) -> str:
+        return item.path.relative_to(ROOT / "tests").parts[0]
+
+    for item in items:
+        if folder(item) in TOGETHER:
+            item.add_marker(pytest.mark.xdist_group(folder(item)))
+    items.sort(key=lambda item: folder(item) not in TOGETHER)
+
+
 @pytest.fixture(scope="session")
 def root() -> Path:
     """The project's top folder."""

@@ -4,11 +4,18 @@ import sys
 
 from reprior.jobs import warm
 
+
+def main() -> None:
+    """The command line, imported only by the process that does the job."""
+    from reprior.cli import main as run
+
+    run()
+
+
 if __name__ == "__main__":
-    status = warm.delegated(sys.argv[1:])
-    if status is not None:
+    if sys.argv[1:2] == [warm.PARENT]:
+        warm.serve(int(sys.argv[2]), main)
+    elif (status := warm.delegated(sys.argv[1:])) is not None:
         sys.exit(status)
-
-    from reprior.cli import main
-
-    main()
+    else:
+        main()

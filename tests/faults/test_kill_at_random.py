@@ -30,7 +30,7 @@ from tests.workflow.conftest import Project
 
 pytestmark = pytest.mark.slow
 
-KILLS = 10
+KILLS = 4
 LEFT_OVERS = re.compile(r"/\.[^/]*\.(working|checkpoint|damaged)$|/\.[^/]+\.[a-z0-9_]{8}\.\w+$")
 
 
@@ -58,14 +58,14 @@ def saved(project: Project) -> bool:
     return any((project.folder / CELL).rglob(".*.checkpoint"))
 
 
-def test_ten_kills_at_random_moments_change_no_number(finished: Project, root: Path, tmp_path: Path) -> None:
+def test_kills_at_random_moments_change_no_number(finished: Project, root: Path, tmp_path: Path) -> None:
     project, rng = make_small_project(root, tmp_path / "killed"), random.Random(4)
     kills = hits = 0
     while kills < KILLS:
         if killed(project, rng.uniform(0.2, 2.5), optimising=rng.random() < 0.8):
             kills += 1
             hits += saved(project)
-        else:  # on a fast machine a run may end before its tenth kill
+        else:  # on a fast machine a run may end before its last kill
             assert numbers(project) == numbers(finished)
             shutil.rmtree(project.folder / "results")
         if any((project.folder / ".snakemake/locks").glob("*")):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-METHOD = {"name": "csgm", "steps": 3000}
+METHOD = {"name": "csgm", "steps": 1200}
 
 
 @pytest.fixture(scope="module")

@@ -54,7 +54,7 @@ def our_calls(root: Path, folder: Path, images_per_job: int) -> int:
 
 
 def test_our_part_of_planning_is_so_much_a_job(root: Path, tmp_path: Path) -> None:
-    sizes = (50, 25, 5)
+    sizes = (100, 50, 20)
     calls = [our_calls(root, tmp_path, size) for size in sizes]
     counts = [jobs(make_plan(root, config(tmp_path, size))).total() for size in sizes]
     few, many = ((calls[i + 1] - calls[i]) / (counts[i + 1] - counts[i]) for i in range(2))
@@ -62,11 +62,12 @@ def test_our_part_of_planning_is_so_much_a_job(root: Path, tmp_path: Path) -> No
     assert many < 1.2 * few
 
 
-def test_ten_thousand_jobs_are_planned_in_seconds(bench: ModuleType, tmp_path: Path, root: Path) -> None:
+def test_ten_thousand_jobs_would_be_planned_within_a_minute(bench: ModuleType, tmp_path: Path, root: Path) -> None:
+    """Of a processor; 20 s on a quiet machine. A quarter of the jobs are planned, since the time grows as they do."""
     (tmp_path / "studies").symlink_to(root / "studies")
-    count, seconds = bench.planned(tmp_path, 2)
-    assert count > 10_000
-    assert seconds < 60  # of a processor; 20 on a quiet machine
+    count, seconds = bench.planned(tmp_path, 8)
+    assert count > 2_500
+    assert seconds < 60 * count / 10_000
 
 
 def test_a_finished_plan_is_found_finished(bench: ModuleType, tmp_path: Path, root: Path) -> None:

@@ -24,7 +24,7 @@ import signal
 import socket
 import struct
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 VARIABLE = "REPRIOR_WARM_PARENT"
 """The environment variable by which jobs find the parent of their run."""
+PARENT = "warm-parent"
+"""The command that is the parent, with the number of the open socket."""
 COMMON = ("argparse", "email.parser", "hashlib", "importlib.metadata", "inspect", "pydantic.main", "subprocess")
 ARRAYS = (*COMMON, "numpy", "safetensors.numpy")
 TORCH = (*ARRAYS, "torch", "safetensors.torch", "tqdm")
@@ -70,7 +72,7 @@ def start() -> subprocess.Popen[bytes] | None:
     with socket.socket(socket.AF_UNIX) as entrance:  # open from now on: the first jobs wait until the parent is there
         entrance.bind(f"\0{name}")
         entrance.listen(128)
-        command = [sys.executable, "-m", "reprior.jobs.warm", str(entrance.fileno())]
+        command = [sys.executable, "-m", "reprior", PARENT, str(entrance.fileno())]
         files = (entrance.fileno(),)
         parent = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, process_group=0, pass_fds=files)
     os.environ[VARIABLE] = name
@@ -126,8 +128,8 @@ def _waited_for(fork: socket.socket) -> int:
     return 128 + (passed[-1] if passed else signal.SIGKILL)
 
 
-def _serve(listening: int) -> None:
-    """Fork for each job until the run ends, which closes our standard input."""
+def serve(listening: int, main: Callable[[], None]) -> None:
+    """Fork for each job, to call `main`, until the run ends, which closes our standard input."""
     with socket.socket(fileno=listening) as entrance:
         while True:
             ready, _, _ = select.select([entrance.fileno(), 0], [], [])
@@ -140,7 +142,7 @@ def _serve(listening: int) -> None:
                     _load(PACKAGES[job["arguments"][0]])
                     if os.fork() == 0:
                         entrance.close()
-                        _do(client, job, files)
+                        _do(client, job, files, main)
             for file in files:
                 os.close(file)
             _bury_ended_forks()
@@ -183,7 +185,7 @@ def _load(packages: tuple[str, ...]) -> None:
         gc.freeze()  # so that no fork copies memory only to look for garbage in it
 
 
-def _do(client: socket.socket, job: dict[str, Any], files: list[int]) -> NoReturn:
+def _do(client: socket.socket, job: dict[str, Any], files: list[int], main: Callable[[], None]) -> NoReturn:
     """Be the process of this job: never returns."""
     status = 1
     try:
@@ -200,7 +202,7 @@ def _do(client: socket.socket, job: dict[str, Any], files: list[int]) -> NoRetur
         import threading
 
         threading.Thread(target=_listen, args=(client,), daemon=True).start()
-        status = _status_of_main()
+        status = _status_of(main)
         sys.stdout.flush()
         sys.stderr.flush()
         client.sendall(bytes([status]))
@@ -218,10 +220,8 @@ def _listen(client: socket.socket) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _status_of_main() -> int:
-    """What the exit status of a process would be that runs this job."""
-    from reprior.cli import main
-
+def _status_of(main: Callable[[], None]) -> int:
+    """The exit status of a process that runs `main`."""
     try:
         main()
     except SystemExit as end:
@@ -254,7 +254,3 @@ def _umask() -> int:
     umask = os.umask(0o077)
     os.umask(umask)
     return umask
-
-
-if __name__ == "__main__":
-    _serve(int(sys.argv[1]))

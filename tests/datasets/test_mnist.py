@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import itertools
 import struct
 from pathlib import Path
 
@@ -60,6 +61,7 @@ def test_an_unknown_digit_is_told_of(tmp_path: Path, name: str) -> None:
         b"<html>Quota exceeded</html>",
         b"",
     ],
+    ids=itertools.count(),  # a gzip file holds the time at which it was made
 )
 def test_what_is_no_file_of_digits_is_told(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(UserError, match=r"t10k-images-idx3-ubyte.gz: .*fetch it again"):

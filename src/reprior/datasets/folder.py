@@ -22,19 +22,27 @@ class Folder(Dataset):
     `path` is seen from the project's top folder. `fit: centre-crop` takes the largest square in the middle and scales
     it by Lanczos' filter; `exact` takes images that are `size` x `size` already, as they are.
 
-    Pictures are turned as their EXIF orientation says, levels of grey become colours, what is transparent becomes
-    white, and more than 8 bits a channel are refused.
+    Pictures are turned as their EXIF orientation says, what is transparent becomes white, and more than 8 bits per
+    channel are refused. With `channels: 3` levels of grey become colours, with `channels: 1` colours become grey.
 
     The files are not among Snakemake's inputs: a changed or added file makes nothing run again by itself. After such a
     change, force the set's images: `--forcerun data/images/<scale>/<study>/<set>/*.safetensors`.
     """
 
-    def __init__(self, *, path: str, size: Count = 64, fit: Literal["centre-crop", "exact"] = "centre-crop") -> None:
+    def __init__(
+        self,
+        *,
+        path: str,
+        size: Count = 64,
+        fit: Literal["centre-crop", "exact"] = "centre-crop",
+        channels: Literal[1, 3] = 3,
+    ) -> None:
         self.path = Path(path)
         self.fit = fit
-        self.image_shape = (3, size, size)
+        self.image_shape = (channels, size, size)
         scaled = ("crop to the centre square", f"resize {size}x{size} lanczos") if fit == "centre-crop" else ()
-        self.steps = ("turn as EXIF says", *scaled, SCALED)
+        grey = ("weigh colours to grey as ITU-R 601",) if channels == 1 else ()
+        self.steps = ("turn as EXIF says", *grey, *scaled, SCALED)
 
     @cached_property
     def names(self) -> list[str]:
@@ -57,7 +65,7 @@ class Folder(Dataset):
         return files
 
     def load(self, ids: Sequence[str]) -> Array:
-        """Images [N, 3, size, size] in [0, 1]."""
+        """Images [N, channels, size, size] in [0, 1]."""
         self._check_known(ids, self.files)
         return np.stack([self._image(name) for name in ids])
 
@@ -69,4 +77,6 @@ class Folder(Dataset):
         if self.fit == "exact" and picture.size != (size, size):
             width, height = picture.size
             raise UserError(f"{path}: is {width} x {height}, not {size} x {size}; scale it or use `fit: centre-crop`")
-        return square(picture, centre(*picture.size), size, "lanczos")
+        channels = self.image_shape[0]
+        picture = picture.convert("L").convert("RGB") if channels == 1 else picture
+        return square(picture, centre(*picture.size), size, "lanczos")[:channels]

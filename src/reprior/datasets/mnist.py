@@ -31,11 +31,10 @@ MOST = 100_000
 class MNIST(Dataset):
     """Ids are positions in the official order, "00000" to "59999" or "09999".
 
-    `channels: 3` repeats the level of grey, for what takes colour images only, such as the pictures of the report;
-    `channels: 1` is what NPGD works with.
+    `channels: 1`, the level of grey, is what NPGD works with; `channels: 3` repeats it, for generators of colours.
     """
 
-    def __init__(self, raw: Path, *, partition: Literal["train", "test"] = "test", channels: Literal[1, 3] = 3) -> None:
+    def __init__(self, raw: Path, *, partition: Literal["train", "test"] = "test", channels: Literal[1, 3] = 1) -> None:
         self.path = raw / SOURCES["partition"][partition][0]
         self.image_shape = (channels, SIDE, SIDE)
         self.steps = ("divide by 255", *(["repeat the grey channel"] if channels == 3 else []))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +14,50 @@ from reprior.errors import UserError
 from reprior.loading import call
 from reprior.machine.files import load_tensors
 
+State = dict[str, Tensor]
+"""What one stage of a network gives to the next: tensors [N, ...] by name."""
+Stages = Mapping[str, Callable[[State], State]]
+
 
 class Generator(nn.Module, ABC):
     """A network G from latents [N, *latent_shape] to images.
 
     A subclass in `generators/<name>.py` is made as `Subclass(**settings)`: its keyword-only arguments are its
-    settings (the architecture). Its weights come from a safetensors file.
+    settings (the architecture). Its weights come from a safetensors file. It gives its `stages`, or else `forward`.
     """
 
     latent_shape: tuple[int, ...]
     image_shape: tuple[int, int, int]
     native_range: tuple[float, float] = (-1.0, 1.0)
 
-    @abstractmethod
+    def stages(self) -> Stages:
+        """The network cut into stages, from coarse to fine: the first takes {z}, the last gives {x}."""
+        return {}
+
     def forward(self, z: Tensor) -> Tensor:
         """[N, *latent_shape] -> [N, C, H, W] in the native range, unclamped."""
+        return _run(self.stages(), {"z": z})["x"]
+
+    @property
+    def layer_names(self) -> tuple[str, ...]:
+        """Names of the stages whose features can take the latent's place; none where a generator does not say."""
+        return tuple(self.stages())[:-1]
+
+    def features(self, z: Tensor, layer: str) -> State:
+        """G1: what the stage `layer` gives for latents [N, *latent_shape]."""
+        stages = self.stages()
+        return _run({name: stages[name] for name in self._up_to(layer)}, {"z": z})
+
+    def image_from(self, features: State, layer: str) -> Tensor:
+        """G2: the images [N, C, H, W] on the [0, 1] scale of what the stage `layer` gave, so that G(z) = G2(G1(z))."""
+        done = self._up_to(layer)
+        return self._scaled(_run({k: v for k, v in self.stages().items() if k not in done}, features)["x"])
+
+    def _up_to(self, layer: str) -> tuple[str, ...]:
+        if layer not in self.layer_names:
+            known = ", ".join(self.layer_names) or "none"
+            raise UserError(f"generator {type(self).__name__}: there is no layer '{layer}'; known: {known}")
+        return self.layer_names[: self.layer_names.index(layer) + 1]
 
     @abstractmethod
     def draw_latent(self, rng: torch.Generator) -> Tensor:
@@ -41,8 +70,17 @@ class Generator(nn.Module, ABC):
 
     def image(self, z: Tensor) -> Tensor:
         """[N, *latent_shape] -> [N, C, H, W] on the [0, 1] scale, not clipped."""
+        return self._scaled(self(z))
+
+    def _scaled(self, x: Tensor) -> Tensor:
         low, high = self.native_range
-        return (self(z) - low) / (high - low)
+        return (x - low) / (high - low)
+
+
+def _run(stages: Stages, state: State) -> State:
+    for stage in stages.values():
+        state = stage(state)
+    return state
 
 
 def build_generator(spec: Mapping[str, Any]) -> Generator:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from reprior.generators.base import Generator
+from reprior.generators.base import Generator, Stages, State
 from reprior.generators.layouts import from_layout, renamed
 from reprior.types import Count
 
@@ -52,25 +53,34 @@ class BEGAN(Generator):
         channels: Count = 128,
         latent: Count = 64,
         output: Literal["linear", "tanh"] = "linear",
+        colours: Count = 3,
     ) -> None:
         super().__init__()
         self.latent_shape = (latent,)
-        self.image_shape = (3, size, size)
+        self.image_shape = (colours, size, size)
         self.output = output
         self.fc = nn.Linear(latent, channels * COARSEST**2)
         self.blocks = nn.ModuleList(_block(channels) for _ in range((size // COARSEST).bit_length()))
-        self.out = nn.Conv2d(channels, 3, 3, padding=1)
+        self.out = nn.Conv2d(channels, colours, 3, padding=1)
 
-    def forward(self, z: Tensor) -> Tensor:
-        """[N, latent] -> [N, 3, size, size] in [-1, 1], unclamped where the output is linear."""
-        h = self.fc(z).unflatten(1, (-1, COARSEST, COARSEST))  # [N, channels, 8, 8]
-        for scale, block in enumerate(self.blocks):
-            if scale > 0:
-                h = functional.interpolate(h, scale_factor=2, mode="nearest")
-            for conv in block.children():
-                h = functional.elu(conv(h))
-        x = self.out(h)
-        return torch.tanh(x) if self.output == "tanh" else x
+    def stages(self) -> Stages:
+        """One per scale, named by its side, `8` to `size`; then the image, unclamped where the output is linear."""
+        scales = {str(COARSEST * 2**scale): partial(self._scale, scale) for scale in range(len(self.blocks))}
+        return {**scales, "image": self._image}
+
+    def _scale(self, scale: int, state: State) -> State:
+        """{h} [N, channels, side / 2, side / 2] -> {h} [N, channels, side, side]"""
+        if scale == 0:
+            h = self.fc(state["z"]).unflatten(1, (-1, COARSEST, COARSEST))
+        else:
+            h = functional.interpolate(state["h"], scale_factor=2, mode="nearest")
+        for conv in self.blocks[scale].children():
+            h = functional.elu(conv(h))
+        return {"h": h}
+
+    def _image(self, state: State) -> State:
+        x = self.out(state["h"])
+        return {"x": torch.tanh(x) if self.output == "tanh" else x}
 
     def draw_latent(self, rng: torch.Generator) -> Tensor:
         """z ~ U[-1, 1]^latent."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from reprior.generators.base import Generator
+from reprior.generators.base import Generator, Stages, State
 from reprior.generators.began import COARSEST
 from reprior.types import Count
 
@@ -23,24 +24,32 @@ class BEGANSkip(Generator):
     silent on what follows the last convolution; ours: nothing.
     """
 
-    def __init__(self, *, size: Literal[64, 128] = 128, channels: Count = 128, latent: Count = 64) -> None:
+    def __init__(
+        self, *, size: Literal[64, 128] = 128, channels: Count = 128, latent: Count = 64, colours: Count = 3
+    ) -> None:
         super().__init__()
         self.latent_shape = (latent,)
-        self.image_shape = (3, size, size)
+        self.image_shape = (colours, size, size)
         self.fc = nn.Linear(latent, channels * COARSEST**2, bias=False)
         finer = (size // COARSEST).bit_length() - 1
         self.blocks = nn.ModuleList(_block(width, channels) for width in [channels, *[2 * channels] * finer])
-        self.out = _conv(channels, 3)
+        self.out = _conv(channels, colours)
 
-    def forward(self, z: Tensor) -> Tensor:
-        """[N, latent] -> [N, 3, size, size] in [-1, 1], unclamped."""
-        h = h0 = self.fc(z).unflatten(1, (-1, COARSEST, COARSEST))  # [N, channels, 8, 8]
-        for scale, block in enumerate(self.blocks):
-            if scale > 0:
-                h = torch.cat([_enlarged(h, 2), _enlarged(h0, 2**scale)], 1)  # [N, 2 * channels, 8 * 2^scale, ...]
-            for conv in block.children():
-                h = functional.elu(conv(h))
-        return self.out(h)
+    def stages(self) -> Stages:
+        """One per scale, named by its side, `8` to `size`; each hands h0 on. Then the image, unclamped."""
+        scales = {str(COARSEST * 2**scale): partial(self._scale, scale) for scale in range(len(self.blocks))}
+        return {**scales, "image": lambda state: {"x": self.out(state["h"])}}
+
+    def _scale(self, scale: int, state: State) -> State:
+        """{h [N, channels, side / 2, side / 2], h0 [N, channels, 8, 8]} -> {h [N, channels, side, side], h0}"""
+        if scale == 0:
+            h = h0 = self.fc(state["z"]).unflatten(1, (-1, COARSEST, COARSEST))
+        else:
+            h0 = state["h0"]
+            h = torch.cat([_enlarged(state["h"], 2), _enlarged(h0, 2**scale)], 1)
+        for conv in self.blocks[scale].children():
+            h = functional.elu(conv(h))
+        return {"h": h, "h0": h0}
 
     def draw_latent(self, rng: torch.Generator) -> Tensor:
         """z ~ U[-1, 1]^latent."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from reprior.generators.base import Generator
+from reprior.generators.base import Generator, Stages, State
 from reprior.generators.layouts import from_layout, part, renamed, tensor
 from reprior.types import Count, Positive
 
@@ -35,24 +36,33 @@ class DCGAN(Generator):
     """
 
     def __init__(
-        self, *, channels: Count = 64, latent: Count = 100, latent_std: Positive = 1.0, output_bias: bool = False
+        self,
+        *,
+        channels: Count = 64,
+        latent: Count = 100,
+        latent_std: Positive = 1.0,
+        output_bias: bool = False,
+        colours: Count = 3,
     ) -> None:
         super().__init__()
         self.latent_shape = (latent,)
-        self.image_shape = (3, 64, 64)
+        self.image_shape = (colours, 64, 64)
         self.latent_std = latent_std
         widths = [8 * channels, 4 * channels, 2 * channels, channels]
         first = nn.ConvTranspose2d(latent, widths[0], 4, bias=False)
         self.convs = nn.ModuleList([first, *(_doubling(*pair, bias=False) for pair in pairwise(widths))])
         self.norms = nn.ModuleList(nn.BatchNorm2d(width) for width in widths)
-        self.out = _doubling(channels, 3, bias=output_bias)
+        self.out = _doubling(channels, colours, bias=output_bias)
 
-    def forward(self, z: Tensor) -> Tensor:
-        """[N, latent] -> [N, 3, 64, 64] in [-1, 1]."""
-        h = z[:, :, None, None]
-        for conv, norm in zip(self.convs, self.norms, strict=True):
-            h = functional.relu(norm(conv(h)))  # [N, width, 4 * 2^scale, 4 * 2^scale]
-        return torch.tanh(self.out(h))
+    def stages(self) -> Stages:
+        """`4` to `32`, named by the side of their feature maps; then the image in [-1, 1]."""
+        scales = {str(4 * 2**scale): partial(self._scale, scale) for scale in range(len(self.convs))}
+        return {**scales, "image": lambda state: {"x": torch.tanh(self.out(state["h"]))}}
+
+    def _scale(self, scale: int, state: State) -> State:
+        """{h} [N, width, side / 2, side / 2] -> {h} [N, width', side, side]"""
+        h = state["z"][:, :, None, None] if scale == 0 else state["h"]
+        return {"h": functional.relu(self.norms[scale](self.convs[scale](h)))}
 
     def draw_latent(self, rng: torch.Generator) -> Tensor:
         """z ~ N(0, latent_std^2 I)."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -11,8 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from reprior.generators.base import Generator
+from reprior.generators.base import Generator, Stages, State
 from reprior.generators.layouts import from_layout, tensor
+from reprior.types import Count
 
 WIDEST = 512
 """Entries of z, and channels from 4x4 up to 32x32; finer scales have half as many at each doubling."""
@@ -42,27 +44,32 @@ class PGGAN(Generator):
     the factor of He et al. (2015). As in the public port of the authors' weights, these scalars are parameters.
     """
 
-    def __init__(self, *, size: Literal[256, 512, 1024] = 1024) -> None:
+    def __init__(self, *, size: Literal[256, 512, 1024] = 1024, colours: Count = 3) -> None:
         super().__init__()
         self.latent_shape = (WIDEST,)
-        self.image_shape = (3, size, size)
+        self.image_shape = (colours, size, size)
         sizes = [4 * 2**scale for scale in range((size // 4).bit_length())]
         widths = [min(WIDEST, _WIDTH_TIMES_SIZE // side) for side in sizes]
         first = ScaledConv(WIDEST, widths[0], 4, padding=3)
         self.scales = nn.ModuleList([nn.ModuleList([first, _conv(widths[0], widths[0])])])
         for before, after in pairwise(widths):
             self.scales.append(nn.ModuleList([_conv(before, after), _conv(after, after)]))
-        self.out = ScaledConv(widths[-1], 3, 1, padding=0, gain=1.0)
+        self.out = ScaledConv(widths[-1], colours, 1, padding=0, gain=1.0)
 
-    def forward(self, z: Tensor) -> Tensor:
-        """[N, 512] -> [N, 3, size, size] in [-1, 1], unclamped."""
-        h = normalise(z)[:, :, None, None]
-        for scale, convs in enumerate(self.scales):
-            if scale > 0:
-                h = functional.interpolate(h, scale_factor=2, mode="nearest")
-            for conv in convs.children():
-                h = normalise(functional.leaky_relu(conv(h), 0.2))  # [N, width, 4 * 2^scale, 4 * 2^scale]
-        return self.out(h)
+    def stages(self) -> Stages:
+        """One per scale, named by its side, `4` to `size`; then the image, unclamped."""
+        scales = {str(4 * 2**scale): partial(self._scale, scale) for scale in range(len(self.scales))}
+        return {**scales, "image": lambda state: {"x": self.out(state["h"])}}
+
+    def _scale(self, scale: int, state: State) -> State:
+        """{h} [N, width, side / 2, side / 2] -> {h} [N, width', side, side]"""
+        if scale == 0:
+            h = normalise(state["z"])[:, :, None, None]
+        else:
+            h = functional.interpolate(state["h"], scale_factor=2, mode="nearest")
+        for conv in self.scales[scale].children():
+            h = normalise(functional.leaky_relu(conv(h), 0.2))
+        return {"h": h}
 
     def draw_latent(self, rng: torch.Generator) -> Tensor:
         """z ~ N(0, I)."""

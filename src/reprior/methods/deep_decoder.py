@@ -54,7 +54,8 @@ def decoder(
     problem: Problem, channels: int | None, beside: int, form: Literal["hybrid", "heckel"]
 ) -> tuple[PerImage, Tensor]:
     """DD for these problems and its fixed inputs u [N, k, H/16, W/16]: the same wherever an image's decoder is used."""
-    k = channels or network.largest_below(problem.y[0].numel(), beside, form)
-    net = network.DeepDecoder(k, problem.operator.image_shape, form)
+    image_shape = problem.operator.image_shape
+    k = channels or network.largest_below(problem.y[0].numel(), beside, form, image_shape[0])
+    net = network.DeepDecoder(k, image_shape, form)
     u = problem.draw("decoder input", net.draw_input)
     return PerImage(net.to(u)), u

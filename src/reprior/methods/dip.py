@@ -37,13 +37,13 @@ def dip(
 
     The paper leaves open: A for the problems of IAGAN (ours: the problem's own operator).
     """
-    _, height, width = problem.operator.image_shape
+    colours, height, width = problem.operator.image_shape
     if min(height, width) <= 2**scales:
         raise UserError(
             f"case {problem.case}: method dip: images of {height} x {width} are too small for {scales} scales; "
             "set fewer `scales`"
         )
-    net = Skip(input_depth, channels, skip, scales)
+    net = Skip(input_depth, channels, skip, scales, colours)
     f = PerImage(net, together=False)
     shape = (input_depth, height, width)
     u = problem.draw("input", lambda rng: torch.rand(shape, generator=rng)) / 10

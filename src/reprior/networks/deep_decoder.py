@@ -17,11 +17,11 @@ DOUBLINGS = 4
 
 
 class DeepDecoder(nn.Module):
-    """DD(theta): a fixed input [1, k, H/16, W/16] -> [1, 3, H, W] in (0, 1).
+    """DD(theta): a fixed input [1, k, H/16, W/16] -> [1, C, H, W] in (0, 1).
 
     `hybrid`: four layers of convolution, normalisation, doubling, ReLU; with biases, so that there are
-    4 k^2 + 15 k + 3 parameters. `heckel`: four of convolution, doubling, ReLU, normalisation and a fifth without
-    doubling; no biases, 5 k^2 + 13 k parameters. Then three channels, a pixelwise linear combination, and a sigmoid.
+    4 k^2 + 15 k + 3 parameters for C = 3. `heckel`: four of convolution, doubling, ReLU, normalisation and a fifth
+    without doubling; no biases, 5 k^2 + 13 k parameters. Then C channels, a linear combination per pixel, a sigmoid.
 
     The bias before a normalisation is one of the paper's parameters and changes nothing, since the mean is
     subtracted: it is counted, and not added.
@@ -34,7 +34,7 @@ class DeepDecoder(nn.Module):
         depth = DOUBLINGS if biased else DOUBLINGS + 1
         self.convs = nn.ModuleList(nn.Conv2d(k, k, 1, bias=biased) for _ in range(depth))
         self.norms = nn.ModuleList(nn.BatchNorm2d(k, track_running_stats=False) for _ in range(depth))
-        self.out = nn.Conv2d(k, 3, 1, bias=biased)
+        self.out = nn.Conv2d(k, image_shape[0], 1, bias=biased)
         height, width = _coarsest(*image_shape[1:])
         self.input_shape = (k, height, width)
         for layer in range(DOUBLINGS):
@@ -42,7 +42,7 @@ class DeepDecoder(nn.Module):
                 self.register_buffer(f"{name}{layer}", _doubling(side * 2**layer, align_corners=biased), False)
 
     def forward(self, u: Tensor) -> Tensor:
-        """[1, k, H/16, W/16] -> [1, 3, H, W]"""
+        """[1, k, H/16, W/16] -> [1, C, H, W]"""
         h = u
         for layer, (conv, norm) in enumerate(zip(self.convs, self.norms, strict=True)):
             h = _mixed(cast(nn.Conv2d, conv).weight, h)
@@ -67,14 +67,20 @@ class DeepDecoder(nn.Module):
         return rows @ (h @ columns.T)
 
 
-def parameters(k: int, form: Form = "hybrid") -> int:
+def _counts(form: Form, colours: int) -> tuple[int, int, int]:
+    """a, b, c of the number of weights, a k^2 + b k + c."""
+    return (4, 12 + colours, colours) if form == "hybrid" else (5, 10 + colours, 0)
+
+
+def parameters(k: int, form: Form = "hybrid", colours: int = 3) -> int:
     """How many weights a Deep Decoder of k channels has."""
-    return 4 * k * k + 15 * k + 3 if form == "hybrid" else 5 * k * k + 13 * k
+    square, linear, constant = _counts(form, colours)
+    return square * k * k + linear * k + constant
 
 
-def largest_below(m: int, beside: int, form: Form = "hybrid") -> int:
+def largest_below(m: int, beside: int, form: Form = "hybrid", colours: int = 3) -> int:
     """The largest k with DD(k) + `beside` < m, so that the whole image model is underparameterised."""
-    square, linear, constant = (4, 15, 3) if form == "hybrid" else (5, 13, 0)
+    square, linear, constant = _counts(form, colours)
     room = m - 1 - beside - constant
     k = (math.isqrt(linear**2 + 4 * square * room) - linear) // (2 * square) if room > 0 else 0
     if k < 1:

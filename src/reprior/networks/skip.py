@@ -8,20 +8,20 @@ from torch.nn import functional
 
 
 class Skip(nn.Module):
-    """[1, depth, H, W] -> [1, 3, H, W] in (0, 1).
+    """[1, depth, H, W] -> [1, C, H, W] in (0, 1).
 
     A scale halves by a strided convolution, adds another one, goes to the next scale and back, doubles bilinearly, and
     joins what comes back to `skip` channels of its input. Every convolution pads by reflection and is followed by
     batch normalisation over the one image and LeakyReLU(0.2).
     """
 
-    def __init__(self, depth: int, channels: int, skip: int, scales: int) -> None:
+    def __init__(self, depth: int, channels: int, skip: int, scales: int, colours: int = 3) -> None:
         super().__init__()
         self.outermost = _Scale(depth, channels, skip, scales)
-        self.out = nn.Conv2d(channels, 3, 1)
+        self.out = nn.Conv2d(channels, colours, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[1, depth, H, W] -> [1, 3, H, W]"""
+        """[1, depth, H, W] -> [1, C, H, W]"""
         return torch.sigmoid(self.out(self.outermost(x)))
 
 

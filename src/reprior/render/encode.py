@@ -18,7 +18,7 @@ LONGEST = 256
 
 
 def picture_uri(image: np.ndarray) -> str:
-    """A picture [3, H, W] on the [0, 1] scale as a JPEG of full colour resolution."""
+    """A picture [C, H, W] on the [0, 1] scale as a JPEG of full colour resolution."""
     from PIL import Image
 
     picture = Image.fromarray(pixels(image))

@@ -20,7 +20,7 @@ PART = "part."
 
 @dataclass(frozen=True)
 class Views:
-    """All views of one image, each [3, H, W] on the [0, 1] scale, not clipped."""
+    """All views of one image, each [C, H, W] on the [0, 1] scale, not clipped."""
 
     image: str
     original: np.ndarray
@@ -77,9 +77,9 @@ def _originals(paths: Sequence[Path], ids: Sequence[str]) -> dict[str, np.ndarra
 
 
 def pixels(image: np.ndarray) -> np.ndarray:
-    """[3, H, W] or [H, W] on the [0, 1] scale -> bytes, channels last; clipped, NaN shown as black."""
+    """[3, H, W], [1, H, W] or [H, W] on the [0, 1] scale -> bytes [H, W, 3] or [H, W]; clipped, NaN shown as black."""
     import numpy as np
 
     clipped = np.nan_to_num(np.clip(image, 0, 1), nan=0.0)
     shown = np.round(clipped * 255).astype(np.uint8)
-    return shown.transpose(1, 2, 0) if shown.ndim == 3 else shown
+    return shown.transpose(1, 2, 0) if len(shown) == 3 and shown.ndim == 3 else shown.reshape(shown.shape[-2:])

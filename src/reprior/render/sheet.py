@@ -115,4 +115,6 @@ def _draw_picture(axes: Axes, picture: np.ndarray, left: int, top: float) -> Non
     inset = GUTTER / 2
     extent = (left + inset, left + 1 - inset, top + 1 - inset, top + inset)
     small = picture.shape[1] < style.DPI
-    axes.imshow(picture, extent=extent, interpolation="nearest" if small else "antialiased", aspect="auto")
+    shown = "nearest" if small else "antialiased"
+    # The colour map is for pictures of one channel; others are shown as they are.
+    axes.imshow(picture, "gray", vmin=0, vmax=255, extent=extent, interpolation=shown, aspect="auto")

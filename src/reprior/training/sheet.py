@@ -29,7 +29,7 @@ def save_sheet(path: Path, images: Tensor, columns: int = 8, labels: Sequence[st
     )
     if labels:
         grid = np.pad(grid, ((0, 0), (_MARGIN, 0), (0, 0)), constant_values=255)
-    sheet = Image.fromarray(np.ascontiguousarray(grid))
+    sheet = Image.fromarray(np.ascontiguousarray(grid.squeeze(2) if c == 1 else grid))
     for row, label in enumerate(labels):
         ImageDraw.Draw(sheet).text((4, row * h + h // 2), label, fill="black", anchor="lm")
     with written_atomically(path) as temporary:

@@ -147,9 +147,10 @@ def _report(stage: Any) -> None:
 
 
 def _train(stage: Any) -> None:
-    parser = _add_stage(stage, "train", "train a generator on a data set, continuing where it stopped", _run_train)
+    parser = _add_stage(stage, "train", "train a network on a data set, continuing where it stopped", _run_train)
     parser.add_argument("weights", type=Path)
-    parser.add_argument("--generator", type=_json, required=True)
+    parser.add_argument("--network", type=_json, required=True, help="JSON: name and settings of what is trained")
+    parser.add_argument("--against", type=_json, default={}, help="JSON: frozen generators by name, with their weights")
     parser.add_argument("--dataset", type=_json, required=True)
     parser.add_argument("--recipe", type=_json, required=True)
     _raw(parser)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import pkgutil
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
-Kind = Literal["dataset", "operator", "generator", "method", "metric", "loss", "artifact"]
+Kind = Literal[
+    "dataset", "operator", "generator", "method", "metric", "loss", "network", "task", "objective", "artifact"
+]
 PACKAGES: Mapping[str, str] = {
     "dataset": "datasets",
     "operator": "operators",
@@ -15,6 +18,9 @@ PACKAGES: Mapping[str, str] = {
     "method": "methods",
     "metric": "metrics",
     "loss": "losses",
+    "network": "networks",
+    "task": "training.tasks",
+    "objective": "training.objectives",
     "artifact": "render.artifacts",
 }
 
@@ -22,6 +28,12 @@ PACKAGES: Mapping[str, str] = {
 def module_name(kind: Kind, name: str) -> str:
     """The module of a plug-in: `reprior.methods.back_projection`."""
     return f"reprior.{PACKAGES[kind]}.{name.replace('-', '_')}"
+
+
+def names(kind: Kind) -> list[str]:
+    """The modules of a kind: its plug-ins, and what they share."""
+    package = importlib.import_module(f"reprior.{PACKAGES[kind]}")
+    return sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(package.__path__))
 
 
 def load(kind: Kind, name: str) -> Any:

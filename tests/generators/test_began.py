@@ -12,7 +12,7 @@ from reprior.errors import UserError
 from reprior.generators.base import build_generator, load_generator
 from reprior.generators.began import BEGAN
 from reprior.machine.files import save_tensors
-from reprior.training.gan import initialise
+from reprior.training.task import initialise
 
 SPEC = {"name": "began", "size": 64, "channels": 4, "latent": 5}
 

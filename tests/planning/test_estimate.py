@@ -13,10 +13,11 @@ from types import ModuleType
 import pytest
 
 from reprior.planning.estimate import describe, hours, unmeasured
-from reprior.planning.footprint import disk, download_size, image_sets, jobs, unknown_bytes
+from reprior.planning.footprint import alone, disk, download_size, image_sets, jobs, unknown_bytes
 from reprior.planning.plan import Plan
 from reprior.planning.resolve import make_plan
 from reprior.planning.step_times import TABLE, Key, Row, Work, by_device, read_rows, tasks, write_rows
+from reprior.planning.yaml_files import read_config
 
 CONFIG = {"scale": "demo", "studies": ["iagan"]}
 
@@ -141,10 +142,9 @@ def test_gaps_are_not_counted(demo: Plan) -> None:
     study = demo.studies["iagan"]
     gaps = {name: replace(case, gap="too dear") for name, case in study.cases.items() if "sr" not in name}
     fewer = replace(demo, studies={"iagan": replace(study, cases={**study.cases, **gaps})})
-    assert {task.case for task in tasks(fewer)} == {name for name in study.cases if "sr" in name}
-    assert jobs(fewer)["observe"] == sum(
-        len(case.images.batches) for name, case in study.cases.items() if "sr" in name and case.gap is None
-    )
+    kept = {name for name, case in study.cases.items() if "sr" in name and case.gap is None}
+    assert {task.case for task in tasks(fewer)} == kept
+    assert jobs(fewer)["observe"] == sum(len(study.cases[name].images.batches) for name in kept)
 
 
 def test_observations_are_bounded_until_measured(demo: Plan) -> None:
@@ -229,3 +229,21 @@ def test_measured_rows_are_found_by_the_plan(root: Path, demo: Plan, tmp_path: P
     assert hours(demo, known)["reconstruct"] > 0
     again = subprocess.run([*command, *limits], check=True, capture_output=True, text=True)
     assert again.stdout.count("known") == len(known)
+
+
+BUDGET = 100
+"""Seconds of a core that a study may take at demo scale: docs/benchmarks.md."""
+WARM_JOB = 0.35
+"""Seconds of a core that a job takes besides its work when it is a fork of the warm parent: docs/benchmarks.md."""
+
+
+def test_each_study_keeps_its_budget_at_demo_scale(root: Path) -> None:
+    """By the plan's own estimate, from measured times of every kind of work in it."""
+    plan = make_plan(root, read_config(root, ["scale=demo"]))
+    known = by_device(read_rows(root / TABLE))["cpu (AMD EPYC), 1 thread"]
+    for study in plan.studies:
+        work = list(tasks(alone(plan, study)))
+        assert not [task for task in work if task.work.key not in known], "measure it: benchmarks/measure_steps.py"
+        computing = sum(task.images * task.steps * known[task.work.key].seconds for task in work)
+        starting = WARM_JOB * sum(len(task.batches) for task in work)
+        assert computing + starting <= BUDGET, f"{study}: {computing:.0f} s of work and {starting:.0f} s of jobs"

@@ -9,8 +9,8 @@ import torch
 from reprior.generators.began import BEGAN
 from reprior.training.curves import _thinned, save_curves
 from reprior.training.fit import decibels, fit_latents
-from reprior.training.gan import initialise
 from reprior.training.sheet import save_sheet
+from reprior.training.task import initialise
 
 
 def test_latents_of_generated_images_are_found_again() -> None:

@@ -9,11 +9,12 @@ from torch.nn import functional
 
 from reprior.generators.base import build_generator
 from reprior.generators.began import BEGAN
-from reprior.training.began import Autoencoder
-from reprior.training.dcgan import Classifier
 from reprior.training.discriminator import Discriminator
-from reprior.training.gan import Trainer, read_recipe
 from reprior.training.objective import Objective
+from reprior.training.objectives.began import Autoencoder
+from reprior.training.objectives.dcgan import Classifier
+from reprior.training.run import read_recipe
+from reprior.training.tasks.gan import GAN
 
 SPECS = {
     "logistic": {"name": "began", "size": 64, "channels": 2, "latent": 3},
@@ -22,9 +23,9 @@ SPECS = {
 }
 
 
-def _trainer(objective: str, spec: dict | None = None, **more: object) -> Trainer:
+def _trainer(objective: str, spec: dict | None = None, **more: object) -> GAN:
     recipe = read_recipe({"objective": objective, "steps": 1, "batch": 4, "discriminator_channels": 4, **more})
-    return Trainer(build_generator(spec or SPECS[objective]), recipe)
+    return GAN(build_generator(spec or SPECS[objective]), recipe)
 
 
 def _objective(objective: str, **more: object) -> Objective:
@@ -82,7 +83,7 @@ def test_began_comes_to_copy_real_images(faces: torch.Tensor) -> None:
 @pytest.mark.parametrize("objective", SPECS)
 def test_generator_steps_lower_the_generators_loss(objective: str, faces: torch.Tensor) -> None:
     trainer = _trainer(objective, lr=2e-3)
-    trainer._set_rates()
+    trainer.set_rates()
     z = torch.stack([trainer.generator.draw_latent(torch.Generator().manual_seed(seed)) for seed in range(4)])
     trainer._step_discriminator(faces, trainer.generator(z).detach())
     losses = [trainer._step_generator(trainer.generator(z)).item() for _ in range(15)]
@@ -92,7 +93,7 @@ def test_generator_steps_lower_the_generators_loss(objective: str, faces: torch.
 @pytest.mark.parametrize("objective", ["logistic", "dcgan"])
 def test_discriminator_steps_pull_the_logits_apart(objective: str, faces: torch.Tensor) -> None:
     trainer = _trainer(objective, lr=5e-3)
-    trainer._set_rates()
+    trainer.set_rates()
     discriminator, fake = trainer.objective.discriminator, faces.flip(2)
 
     def margin() -> float:

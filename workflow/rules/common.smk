@@ -157,7 +157,9 @@ def reconstruct_code(wildcards):
 
 
 def training_code(wildcards):
-    return code_fingerprint(*stage_jobs.training_modules(PLAN.weights[wildcards.name].training.model_dump()))
+    made, against = PLAN.weights[wildcards.name], PLAN.trained_against(wildcards.name)
+    dataset, recipe = made.training.dataset, made.training.recipe
+    return code_fingerprint(*stage_jobs.training_modules(made.generator, dataset, recipe, against))
 
 
 def reconstruct_options(wildcards):

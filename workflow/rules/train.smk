@@ -2,6 +2,7 @@
 rule train:
     input:
         lambda wildcards: raw_files(PLAN.weights[wildcards.name].downloads),
+        against=lambda wildcards: list(map(PLAN.weights_file, PLAN.weights[wildcards.name].against.values())),
     output:
         weights=f"{DATA}/weights/{{name}}.safetensors",
         account=f"{DATA}/weights/{{name}}.json",
@@ -21,12 +22,13 @@ rule train:
         gpu=1 if PLAN.on_gpu else 0,
         how=HOW,
     params:
-        generator=lambda wildcards: as_json(PLAN.weights[wildcards.name].training.generator),
+        network=lambda wildcards: as_json(PLAN.weights[wildcards.name].generator),
+        against=lambda wildcards: as_json(PLAN.trained_against(wildcards.name)),
         dataset=lambda wildcards: as_json(PLAN.weights[wildcards.name].training.dataset),
         recipe=lambda wildcards: as_json(PLAN.weights[wildcards.name].training.recipe),
         raw=RAW,
         code=training_code,
     shell:
-        "python -m reprior train {output.weights:q} --generator {params.generator:q} --dataset {params.dataset:q}"
-        " --recipe {params.recipe:q} --raw {params.raw:q} --code {params.code} {resources.how}"
+        "python -m reprior train {output.weights:q} --network {params.network:q} --dataset {params.dataset:q}"
+        " --against {params.against:q} --recipe {params.recipe:q} --raw {params.raw:q} --code {params.code} {resources.how}"
         " 2>&1 | tee {log:q}"

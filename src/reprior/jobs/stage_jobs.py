@@ -31,10 +31,15 @@ def modules(stage: str, **specs: Spec | Sequence[Spec] | None) -> tuple[str, ...
     return tuple(found)
 
 
-def training_modules(training: Mapping[str, Any]) -> tuple[str, ...]:
-    """As `modules`, of what `generator`, `dataset` and `recipe` ask for."""
-    objective = f"reprior.training.{training['recipe'].get('objective', 'logistic')}"
-    return (*modules("train", generator=training["generator"], dataset=training["dataset"]), objective)
+def training_modules(network: Spec, dataset: Spec, recipe: Spec, against: Mapping[str, Spec]) -> tuple[str, ...]:
+    """As `modules`, of a training: its task, what that trains and against what, and its objective if it has one."""
+    task = {"name": recipe.get("task", "gan")}
+    kind = plugins.plugin("task", task["name"]).constants["TRAINS"]
+    objective = {"name": recipe.get("objective", "logistic")}
+    named: dict[str, list[Spec]] = {"dataset": [dataset], "task": [task], "generator": [*against.values()]}
+    named["objective"] = [objective] if task["name"] == "gan" else []
+    named[kind] = [*named.get(kind, []), network]
+    return modules("train", **named)
 
 
 def acquire(path: Path, **_: Any) -> Job:
@@ -48,13 +53,16 @@ def convert(checkpoint: Path, generator: Spec, layout: str, out: Path) -> Job:
     return Job("convert", (out,), (checkpoint,), settings, modules("convert", generator=generator))
 
 
-def train(weights: Path, generator: Spec, dataset: Spec, recipe: Spec, raw: Path, **_: Any) -> Job:
+def train(
+    weights: Path, network: Spec, against: Mapping[str, Spec], dataset: Spec, recipe: Spec, raw: Path, **_: Any
+) -> Job:
     """One file of weights, from images."""
     beside = [
         weights.with_name(f"{weights.stem}{suffix}") for suffix in (".json", ".png", "-losses.png", "-progress.png")
     ]
-    settings = {"generator": generator, "dataset": dataset, "recipe": recipe}
-    return Job("train", (weights, *beside), _downloads("dataset", [dataset], raw), settings, training_modules(settings))
+    settings = {"network": network, "against": against, "dataset": dataset, "recipe": recipe}
+    inputs = (*_downloads("dataset", [dataset], raw), *(Path(spec["weights"]) for spec in against.values()))
+    return Job("train", (weights, *beside), inputs, settings, training_modules(network, dataset, recipe, against))
 
 
 def prepare(selection: Spec, raw: Path, out: Path) -> Job:

@@ -159,12 +159,28 @@ class Plan:
             needed.update(case.images.sources, self.loss_sources(cell))
             if cell.generator is not None:
                 made = self.made_weights(self.studies[case.study].generators[cell.generator])
-                needed.update(made.downloads if made else ())
+                needed.update(self.downloads_of(made.name) if made else ())
         return tuple(sorted(needed))
 
     def loss_sources(self, cell: Cell) -> list[str]:
         """Names of the downloads that a cell's losses read."""
         return [name for spec in cell.losses for name in plugins.sources("loss", spec)]
+
+    def downloads_of(self, weights: str) -> set[str]:
+        """Names of the downloads that weights are made from, and those that they are trained against."""
+        made = self.weights[weights]
+        return {*made.downloads}.union(*(self.downloads_of(name) for name in made.against.values()))
+
+    def weights_file(self, name: str) -> str:
+        """Where weights lie."""
+        return (Path(self.config.data) / "weights" / f"{name}.safetensors").as_posix()
+
+    def trained_against(self, weights: str) -> dict[str, Spec]:
+        """The frozen generators that a training needs, each with its file of weights."""
+        against = self.weights[weights].against
+        return {
+            need: {**self.weights[name].generator, "weights": self.weights_file(name)} for need, name in against.items()
+        }
 
     def made_weights(self, generator: Spec) -> Weights | None:
         """How a generator's weights are made, unless they are the user's own file."""

@@ -235,6 +235,10 @@ class Scale(Strict):
 class Training(Strict):
     """recipes/<weights>.yaml: how weights are made that nobody publishes."""
 
-    generator: Spec
+    generator: Spec | None = None
+    network: Spec | None = None
+    """What is trained, where the task trains no generator."""
+    against: dict[Key, str] = {}
+    """Frozen generators that the task needs, by its names for them: the names of their weights."""
     dataset: Spec
     recipe: dict[str, Any]

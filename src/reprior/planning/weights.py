@@ -1,4 +1,4 @@
-"""Where the weights of a generator come from: a published file that is converted, or a training."""
+"""Where the weights of a network come from: a published file that is converted, or a training."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from reprior.errors import UserError
 from reprior.planning import plugins
-from reprior.planning.messages import checked_spec
+from reprior.planning.messages import checked_spec, reference
 from reprior.planning.study import Spec, Training
 from reprior.planning.yaml_files import load_recipes
 
@@ -19,7 +19,7 @@ class Weights:
 
     name: str
     generator: Spec
-    """The architecture: the generator's plug-in and every setting."""
+    """The architecture: the plug-in of the generator, or of another network, and every setting."""
     stated: frozenset[str]
     """The settings that its publisher or recipe states; the others, such as a prior, are free."""
     source: str | None = None
@@ -27,6 +27,11 @@ class Weights:
     layout: str | None = None
     """Under which names that download holds them."""
     training: Training | None = None
+
+    @property
+    def against(self) -> Mapping[str, str]:
+        """The weights of frozen generators that a training needs, by the task's names for them."""
+        return self.training.against if self.training else {}
 
     @property
     def downloads(self) -> tuple[str, ...]:
@@ -42,13 +47,40 @@ def known_weights(root: Path) -> dict[str, Weights]:
     for name, (training, path) in load_recipes(root).items():
         if name in known:
             raise UserError(f"{path}: the name '{name}' is that of published weights; rename the file")
-        generator = checked_spec("generator", training.generator, path, "generator")
-        dataset = checked_spec("dataset", training.dataset, path, "dataset")
-        stated = frozenset(training.generator)
-        known[name] = Weights(
-            name, generator, stated, training=training.model_copy(update={"generator": generator, "dataset": dataset})
-        )
+        known[name] = _trained(name, training, path)
+    for name, weights in known.items():
+        _check_against(known, weights, root / "recipes" / f"{name}.yaml")
     return known
+
+
+def _trained(name: str, training: Training, path: Path) -> Weights:
+    """What a recipe makes, with every setting of network and data set."""
+    task = str(training.recipe.get("task", "gan"))
+    reference(task, plugins.names("task"), path, "recipe.task", "training task")
+    objective = training.recipe.get("objective")
+    if objective is not None:
+        reference(str(objective), plugins.names("objective"), path, "recipe.objective", "objective")
+    kind = plugins.plugin("task", task).constants["TRAINS"]
+    given = {"generator": training.generator, "network": training.network}
+    spec = given.pop(kind)
+    if spec is None or any(given.values()):
+        raise UserError(f"{path}: the task '{task}' trains a {kind}; give the key '{kind}', and no other in its place")
+    network = checked_spec(kind, spec, path, kind)
+    dataset = checked_spec("dataset", training.dataset, path, "dataset")
+    return Weights(name, network, frozenset(spec), training=training.model_copy(update={"dataset": dataset}))
+
+
+def _check_against(known: Mapping[str, Weights], weights: Weights, path: Path) -> None:
+    """UserError unless a training is given the frozen generators that its task asks for, and they can be made."""
+    if weights.training is None:
+        return
+    task, given = weights.training.recipe.get("task", "gan"), weights.training.against
+    needs = [need for need in plugins.plugin("task", task).needs if need not in ("network", "recipe", "device")]
+    if sorted(needs) != sorted(given):
+        asked, got = (", ".join(names) or "nothing" for names in (needs, given))
+        raise UserError(f"{path}: against: the task '{task}' trains against {asked}; got {got}")
+    for need, name in given.items():
+        reference(name, known, path, f"against.{need}", "published or trainable weights")
 
 
 def _published() -> Iterator[Weights]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from reprior.training.generator import train_generator
+from reprior.training.run import train_network
 
 
 def train(weights: Path, *, checkpoint_seconds: float = 60, **arguments: Any) -> None:
-    """Train a generator; what it must not lose when it is stopped lies beside its weights."""
+    """Train a network; what it must not lose when it is stopped lies beside its weights."""
     checkpoint, log = (weights.with_name(f".{weights.stem}{suffix}") for suffix in (".checkpoint", ".jsonl"))
-    train_generator(weights, checkpoint=checkpoint, log=log, every_seconds=checkpoint_seconds, **arguments)
+    train_network(weights, checkpoint=checkpoint, log=log, every_seconds=checkpoint_seconds, **arguments)

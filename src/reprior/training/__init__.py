@@ -1,1 +1,1 @@
-"""Training of generators."""
+"""How networks are trained: tasks, and what they share."""

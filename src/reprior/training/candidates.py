@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from torch import Tensor
+from torch import Tensor, nn
 
-from reprior.generators.base import Generator
 from reprior.machine.files import load_tensors, save_tensors
-from reprior.training.fit import fit_latents
 
 
 @dataclass(frozen=True)
@@ -23,31 +21,31 @@ class Candidates:
 
     folder: Path
     fingerprint: str
-    """Stands for what is trained: files of another training are overwritten, and not chosen from."""
+    """The hash of what is trained: files of another training are overwritten, and not chosen from."""
 
-    def keep(self, step: int, generator: Generator) -> None:
+    def keep(self, step: int, network: nn.Module) -> None:
         """Write the weights after `step` steps, unless an interrupted run has."""
         path = self._path(step)
         if not (path.exists() and self._ours(path)):
-            save_tensors(path, generator.state_dict(), {"fingerprint": self.fingerprint})
+            save_tensors(path, network.state_dict(), {"fingerprint": self.fingerprint})
 
     def steps(self) -> list[int]:
         """After how many steps there is a candidate, in order."""
         return [int(path.stem) for path in sorted(self.folder.glob("[0-9]*.safetensors")) if self._ours(path)]
 
-    def load(self, step: int, generator: Generator) -> Generator:
-        """Put the weights of a candidate into `generator`, ready to be inverted."""
-        generator.load_state_dict(load_tensors(self._path(step))[0])
-        return generator.eval().requires_grad_(False)
+    def load(self, step: int, network: nn.Module) -> nn.Module:
+        """Put the weights of a candidate into `network`, frozen."""
+        network.load_state_dict(load_tensors(self._path(step))[0])
+        return network.eval().requires_grad_(False)
 
-    def each(self, generator: Generator) -> Iterator[tuple[int, Generator]]:
+    def each(self, network: nn.Module) -> Iterator[tuple[int, nn.Module]]:
         """Every candidate in turn, in the place of the one before."""
         for step in self.steps():
-            yield step, self.load(step, generator)
+            yield step, self.load(step, network)
 
-    def errors(self, generator: Generator, images: Tensor) -> dict[int, float]:
-        """How near each candidate comes to images [N, C, H, W] by its latent alone: the mean squared errors' mean."""
-        return {step: fit_latents(each, images)[1].cpu().double().mean().item() for step, each in self.each(generator)}
+    def errors(self, network: nn.Module, measure: Callable[[nn.Module], Tensor]) -> dict[int, float]:
+        """The mean of each candidate's errors, which `measure` tells of held-out images."""
+        return {step: measure(each).cpu().double().mean().item() for step, each in self.each(network)}
 
     def remove(self) -> None:
         """Remove all of them."""

@@ -12,7 +12,7 @@ import numpy as np
 from reprior.datasets import load_dataset
 from reprior.datasets.base import Dataset
 from reprior.loading import load
-from reprior.training.objective import Recipe
+from reprior.training.recipe import Recipe
 
 _CHUNK = 500
 

@@ -20,8 +20,7 @@ from reprior.planning.plugins import plugin
 from reprior.training.candidates import Candidates, best
 from reprior.training.data import read_material
 from reprior.training.fit import fit_latents
-from reprior.training.gan import read_recipe
-from reprior.training.generator import train_generator
+from reprior.training.run import read_recipe, train_network
 
 SPEC = {"name": "began", "size": 64, "channels": 2, "latent": 3}
 DATASET = {"name": "faces-drawn", "split": "train"}
@@ -31,9 +30,9 @@ RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
 
 def _run(folder: Path, recipe: dict[str, Any], dataset: dict[str, Any] = DATASET) -> Path:
     weights = folder / "small.safetensors"
-    train_generator(
+    train_network(
         weights,
-        generator=SPEC,
+        network=SPEC,
         dataset=dataset,
         recipe=recipe,
         checkpoint=folder / ".small.checkpoint",
@@ -51,14 +50,14 @@ def fitted(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         assert not generator.training
         return torch.zeros(len(images), 3), torch.full((len(images),), made_up.pop(0))
 
-    monkeypatch.setattr("reprior.training.candidates.fit_latents", fit)
+    monkeypatch.setattr("reprior.training.tasks.gan.fit_latents", fit)
     return made_up
 
 
 def test_writes_weights_that_load_their_account_and_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from PIL import Image
 
-    monkeypatch.setattr("reprior.training.candidates.fit_latents", partial(fit_latents, steps=10))
+    monkeypatch.setattr("reprior.training.tasks.gan.fit_latents", partial(fit_latents, steps=10))
     weights = _run(tmp_path, {**RECIPE, "objective": "began"})
     assert load_generator(SPEC, weights).image_shape == (3, 64, 64)
     account = read_json(weights.with_suffix(".json"))
@@ -146,9 +145,9 @@ def test_all_images_but_the_held_out_ones_where_none_are_counted(monkeypatch: py
 
 def test_images_of_another_size_than_the_generators_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"\(3, 128, 128\).*\(3, 64, 64\)"):
-        train_generator(
+        train_network(
             tmp_path / "w.safetensors",
-            generator={**SPEC, "size": 128},
+            network={**SPEC, "size": 128},
             dataset=DATASET,
             recipe=RECIPE,
             checkpoint=tmp_path / "c.checkpoint",

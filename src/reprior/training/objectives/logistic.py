@@ -10,11 +10,12 @@ from torch.nn import functional
 
 from reprior.generators.base import Generator
 from reprior.training.discriminator import Discriminator
-from reprior.training.objective import Decay, Objective, Recipe
+from reprior.training.objective import AdversarialRecipe, Objective
+from reprior.training.recipe import Decay
 from reprior.types import Count, NonNegative, Positive
 
 
-class LogisticRecipe(Recipe):
+class LogisticRecipe(AdversarialRecipe):
     """The recipe of the bundled generator, but for its number of steps and its rates."""
 
     objective: Literal["logistic"] = "logistic"
@@ -30,7 +31,7 @@ class LogisticRecipe(Recipe):
     """Steps between penalties, each of which then counts that many times."""
 
 
-class LogisticObjective(Objective):
+class Logistic(Objective):
     """L_D = -log s(D(x)) - log(1 - s(D(G(z)))) + r1 / 2 |grad D(x)|^2, L_G = -log s(D(G(z))), s(t) = 1 / (1 + e^-t).
 
     Goodfellow et al. 2014, Mescheder et al. 2018 (R1), Karras et al. 2020 (R1 now and then, counted as often more).

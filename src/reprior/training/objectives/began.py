@@ -10,13 +10,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from reprior.generators.base import Generator
-from reprior.training.objective import Decay, Objective, Recipe
+from reprior.training.objective import AdversarialRecipe, Objective
+from reprior.training.recipe import Decay
 from reprior.types import Count, Fraction, NonNegative, Positive
 
 _COARSEST = 8
 
 
-class BEGANRecipe(Recipe):
+class BEGANRecipe(AdversarialRecipe):
     """The paper's and, where it leaves things open, the public TensorFlow version's."""
 
     objective: Literal["began"] = "began"
@@ -32,7 +33,7 @@ class BEGANRecipe(Recipe):
     lambda_k: Positive = 0.001
 
 
-class BEGANObjective(Objective):
+class BEGAN(Objective):
     """L_D = L(x) - k L(G(z)) and L_G = L(G(z)), where L(v) = |v - D(v)| (Berthelot et al. 2017).
 
     k <- clip(k + lambda_k (gamma L(x) - L(G(z))), 0, 1) after each step, from 0, and

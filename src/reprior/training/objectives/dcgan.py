@@ -10,13 +10,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from reprior.generators.base import Generator
-from reprior.training.objective import Decay, Objective, Recipe
+from reprior.training.objective import AdversarialRecipe, Objective
+from reprior.training.recipe import Decay
 from reprior.types import Count, Positive
 
 _COARSEST = 4
 
 
-class DCGANRecipe(Recipe):
+class DCGANRecipe(AdversarialRecipe):
     """That of the PyTorch examples."""
 
     objective: Literal["dcgan"] = "dcgan"
@@ -27,7 +28,7 @@ class DCGANRecipe(Recipe):
     discriminator_channels: Count = 64
 
 
-class DCGANObjective(Objective):
+class DCGAN(Objective):
     """L_D = -log D(x) - log(1 - D(G(z))), L_G = -log D(G(z)) (Radford et al. 2016), binary cross-entropies.
 
     Initial weights are N(0, 0.02^2), those of batch normalisation N(1, 0.02^2).

@@ -1,0 +1,1 @@
+"""What the two players of a GAN minimise, one file each."""

@@ -18,8 +18,8 @@ from reprior.seeds import SHARED, seed_for
 def average(metric: str, values: Iterable[float]) -> float:
     """The average over images, NaN if any value is.
 
-    `psnr` is averaged as IAGAN does, 10 log10(1 / mean MSE), with the MSE recovered from each PSNR; `psnr-mean` is
-    the mean of per-image PSNRs, which is never lower; every other metric is averaged plainly.
+    `psnr` is averaged as IAGAN does: 10 log10(1 / mean MSE), where the MSE of each image comes from its PSNR.
+    `psnr-mean` is the mean of the PSNRs of the images, and is never lower. Every other metric has a plain mean.
     """
     return float(_from_mean(metric, _to_mean(metric, values).mean()))
 
@@ -29,16 +29,16 @@ def bootstrap_interval(
 ) -> tuple[float, float] | None:
     """Where `average` would fall for other images like these: the percentile bootstrap, with the same draws each time.
 
-    As many images as there are, [N], are drawn from them with replacement, and averaged as `average` does; the
-    interval leaves out the lowest and the highest (1 - level) / 2 of `draws` such averages. It covers the choice of
-    images and nothing else. None for a single image, and where a number is NaN or an error infinite.
+    Each draw takes N of the N images with replacement and averages them as `average` does. The interval leaves out the
+    lowest and the highest (1 - level) / 2 of these averages. It covers the choice of images and nothing else. None for
+    a single image, and if a number is NaN or an error is infinite.
     """
-    plain = np.sort(_to_mean(metric, values))  # sorted, so that the order of the images does not matter
+    plain = np.sort(_to_mean(metric, values))  # so that the order of the images does not matter
     if len(plain) < 2 or not np.isfinite(plain).all():
         return None
     means = _resamples(len(plain), draws) @ plain / len(plain)
     tail = (1 - level) / 2
-    # a PSNR falls as the mean MSE rises, so the quantiles of the one are those of the other, the other way round
+    # PSNR falls as the MSE rises: the low quantile of one is the high quantile of the other
     low, high = sorted(_from_mean(metric, np.quantile(means, (tail, 1 - tail))).tolist())
     return low, high
 
@@ -46,10 +46,10 @@ def bootstrap_interval(
 def difference_interval(
     metric: str, left: Iterable[float], right: Iterable[float], paired: bool, level: float = 0.95, draws: int = 10_000
 ) -> tuple[float, float] | None:
-    """Where `average(left) - average(right)` would fall for other images like these, as `bootstrap_interval` has it.
+    """Bootstrap interval of `average(left) - average(right)`, made as in `bootstrap_interval`.
 
-    `paired` says that both are of the same images in the same order, which are then drawn together. None for a single
-    image, and where a number is NaN, or infinite after averaging.
+    `paired`: both are of the same images in the same order, and an image is drawn for both sides at once. None for a
+    single image, and if a number is NaN, or infinite after averaging.
     """
     means = []
     for values, role in ((left, "bootstrap"), (right, "bootstrap" if paired else "bootstrap-against")):
@@ -66,7 +66,7 @@ def difference_interval(
 
 @lru_cache(maxsize=2)
 def _resamples(count: int, draws: int, role: str = "bootstrap") -> np.ndarray:
-    """How often each of `count` images is in each resample, [draws, count]; the same for every metric and method."""
+    """How often each image is in each resample, [draws, count]. The same for every metric and method."""
     rng = np.random.default_rng(seed_for(SHARED, SHARED, SHARED, role))
     drawn = rng.integers(count, size=(draws, count)) + count * np.arange(draws)[:, None]
     times = np.bincount(drawn.ravel(), minlength=draws * count).reshape(draws, count)
@@ -74,19 +74,19 @@ def _resamples(count: int, draws: int, role: str = "bootstrap") -> np.ndarray:
 
 
 def _to_mean(metric: str, values: Iterable[float]) -> np.ndarray:
-    """What of each image is averaged plainly, [N]: the MSE of a PSNR, any other number itself."""
+    """The numbers to take the plain mean of, [N]: the MSE for `psnr`, else the metric itself."""
     array = np.asarray(list(values), dtype=np.float64)
     return np.power(10.0, -array / 10) if metric == "psnr" else array
 
 
 def _from_mean(metric: str, mean: np.ndarray) -> np.ndarray:
-    """The average as it is reported, of the plain mean."""
+    """The plain mean -> the average as it is reported."""
     with np.errstate(divide="ignore"):
         return -10 * np.log10(mean) if metric == "psnr" else mean
 
 
 def about(metric: str) -> About:
-    """How the metric of this id is shown, as its module says (`LABEL`, `BETTER`, `FORMAT`)."""
+    """How a metric is shown: what its module says in `LABEL`, `BETTER` and `FORMAT`."""
     if metric in BESIDE:
         return BESIDE[metric]
     module, variant = _module(metric)
@@ -95,7 +95,7 @@ def about(metric: str) -> About:
 
 
 def _module(metric: str) -> tuple[ModuleType, str]:
-    """The plug-in of a metric id and the variant that the id names: `lpips-alex` -> (lpips, "alex")."""
+    """The plug-in and the variant of a metric id: `lpips-alex` -> (lpips, "alex")."""
     name, _, variant = metric.rpartition("-")
     for candidate, rest in ((metric, ""), (name, variant)):
         path = f"reprior.metrics.{candidate.replace('-', '_')}"

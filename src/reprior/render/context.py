@@ -1,60 +1,62 @@
-"""What an artifact kind is given: the results of its cases, what the paper says, and where to write."""
+"""What an artifact kind gets: the results of its cases, the numbers of the paper, and where to write."""
 
 from __future__ import annotations
 
-import csv
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from reprior.errors import UserError
 from reprior.machine.files import read_json, write_json, written_atomically
 from reprior.metrics.averaging import about, average, bootstrap_interval
 
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
 KEPT = (
     *("study", "study_title", "scale", "scale_title", "comparable", "note"),
     *("artifact", "kind", "settings", "cases", "folder"),
 )
-"""What a sidecar takes over from the spec of its artifact."""
+"""What a sidecar copies from the spec of its artifact."""
 
 Interval = tuple[float, float]
-"""The lowest and the highest of what an average may be."""
+"""Low and high end."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """What is known of one method on one case."""
+    """The results of one method on one case."""
 
     values: Mapping[str, Mapping[str, float]]
     """{metric: {image: value}}"""
     records: Sequence[Mapping[str, Any]]
-    """What each job wrote about itself, one a batch."""
+    """What each job wrote about itself, one per batch."""
 
     @property
     def metrics(self) -> list[str]:
-        """Every metric that can be averaged: those of each image, and `psnr-mean`."""
+        """Every metric that can be averaged: those computed per image, and `psnr-mean`."""
         return [*self.values, *(["psnr-mean"] if "psnr" in self.values else [])]
 
     def by_image(self, metric: str) -> Mapping[str, float]:
-        """{image: number}; empty where the metric was not computed."""
+        """{image: number}; empty if the metric was not computed."""
         return self.values.get("psnr" if metric == "psnr-mean" else metric, {})
 
     def numbers(self, metric: str) -> list[float]:
-        """One number an image; none where the metric was not computed."""
+        """One number per image; empty if the metric was not computed."""
         return list(self.by_image(metric).values())
 
     def average(self, metric: str) -> float | None:
-        """The average over images; None where the metric was not computed."""
+        """The average over images; None if the metric was not computed."""
         numbers = self.numbers(metric)
         return average(metric, numbers) if numbers else None
 
     def interval(self, metric: str) -> Interval | None:
-        """The 95% bootstrap interval of the average; None for what depends on the machine more than on the images."""
+        """The 95% bootstrap interval of the average; None for times and memory, which depend on the machine."""
         numbers = self.numbers(metric)
         return bootstrap_interval(metric, numbers) if numbers and about(metric).interval else None
 
@@ -69,7 +71,7 @@ class Cell:
 
     @property
     def remark(self) -> str:
-        """Which images did not end well: `2 of 4 images diverged`; empty if all did."""
+        """How many images did not end well: `2 of 4 images diverged`; empty if all did."""
         states = list(self.status.values())
         bad = [state for state in dict.fromkeys(states) if state != "ok"]
         return ", ".join(f"{states.count(state)} of {len(states)} images {state}" for state in bad)
@@ -77,7 +79,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Reported:
-    """A number of the paper, or none, and what is to be said about it."""
+    """A number of the paper, if there is one, and a note on it."""
 
     text: str = ""
     """As the paper writes it."""
@@ -90,7 +92,7 @@ class Reported:
 
     @property
     def rounding(self) -> float:
-        """Half of its last digit: how far from it the number before rounding may be."""
+        """Half of its last digit: the largest error of rounding."""
         exponent = Decimal(self.text).as_tuple().exponent
         return 0.5 * 10.0 ** int(exponent)
 
@@ -109,11 +111,11 @@ class Context:
         self._cells: dict[tuple[str, str], Cell] = {}
 
     def label(self, method: str) -> str:
-        """How a method is called in tables and figures."""
+        """The name of a method in tables and figures."""
         return str(self.spec["methods"][method]["label"])
 
     def gap(self, case: str, method: str | None = None) -> str:
-        """Why a case, or a method on it, has no results; empty if it has."""
+        """Why a case, or a method on it, has no results; empty if it has results."""
         if self.cases[case]["gap"]:
             return str(self.cases[case]["gap"])
         if method is not None and method not in self.cases[case]["methods"]:
@@ -121,7 +123,7 @@ class Context:
         return ""
 
     def metric_gap(self, metric: str) -> str:
-        """Why a metric could not be computed; empty if it could."""
+        """Why a metric was not computed; empty if it was."""
         return str(self.spec["metric_gaps"].get(metric, ""))
 
     def cell(self, case: str, method: str) -> Cell:
@@ -134,7 +136,7 @@ class Context:
         return self._cells[key]
 
     def metric(self, name: str, cases: Sequence[str], methods: Sequence[str]) -> str:
-        """The full id of a metric: `lpips` is whichever network's there is in the results."""
+        """The full id of a metric: `lpips` is that of the network in the results, such as `lpips-alex`."""
         filled = [self.cell(case, method) for case, method in self.filled(cases, methods)]
         known = {metric for cell in filled for metric in cell.values} | set(self.spec["metric_gaps"])
         if name in known or name == "psnr-mean":
@@ -147,11 +149,11 @@ class Context:
         return [(case, method) for case in cases for method in methods if not self.gap(case, method)]
 
     def values(self, case: str, method: str, metric: str) -> list[float]:
-        """One number an image; none where the metric was not computed."""
+        """One number per image; empty if the metric was not computed."""
         return self.cell(case, method).numbers(metric)
 
     def reported(self, case: str, method: str, metric: str) -> Reported:
-        """What the paper reports in this artifact; its `lpips` stands beside any of our networks."""
+        """The number of the paper in this artifact. Its `lpips` is compared with that of any network."""
         base = "lpips" if metric.startswith("lpips-") else metric
         names = ((case, method, metric), (case, method, base))
         return next((self._paper[name] for name in names if name in self._paper), Reported())
@@ -159,13 +161,10 @@ class Context:
     @cached_property
     def _paper(self) -> dict[tuple[str, str, str], Reported]:
         if not self._reported.exists():
-            return {}  # a study of one's own has no paper to be held against
-        rows = _rows(self._reported, ("artifact", "case", "method", "metric", "value", "note"))
-        return {
-            (row["case"], row["method"], row["metric"]): self._number(row["value"], row["note"])
-            for row in rows
-            if row["artifact"] == self.spec["artifact"]
-        }
+            return {}  # a study of the user's own, without a paper
+        rows = _table(self._reported, ("artifact", "case", "method", "metric", "value", "note"))
+        here = rows[rows["artifact"] == self.spec["artifact"]]
+        return {(row.case, row.method, row.metric): self._number(row.value, row.note) for row in here.itertuples()}
 
     def _number(self, text: str, note: str) -> Reported:
         try:
@@ -177,7 +176,7 @@ class Context:
 
     @contextmanager
     def writing(self, suffix: str) -> Iterator[Path]:
-        """A temporary path that becomes `out` + suffix when the block succeeds."""
+        """A temporary path. It is renamed to `out` + suffix when the block succeeds."""
         with written_atomically(self.path(suffix)) as temporary:
             yield temporary
 
@@ -185,8 +184,15 @@ class Context:
         """`out` + suffix."""
         return self.out.with_name(self.out.name + suffix)
 
+    def write_csv(self, columns: Sequence[str], rows: Iterable[Sequence[Any] | Mapping[str, Any]]) -> None:
+        """Write `out`.csv. None becomes an empty cell."""
+        import pandas
+
+        with self.writing(".csv") as path:
+            pandas.DataFrame(list(rows), columns=list(columns), dtype=object).to_csv(path, index=False)
+
     def write_sidecar(self, methods: Sequence[str], content: Mapping[str, Any]) -> None:
-        """Write `out`.json: the artifact's origin, its cells with numbers and commands, and its `content`."""
+        """Write `out`.json: where the artifact comes from, its cells with numbers and commands, and its `content`."""
         kept = {key: self.spec[key] for key in KEPT}
         cells = {
             case: {method: self._cell_record(case, method) for method in methods if not self.gap(case, method)}
@@ -208,7 +214,7 @@ class Context:
 
 
 def plain(content: Any) -> Any:
-    """The same with `nan`, `inf` and `-inf` as text, since JSON has no such numbers; `float` reads them back."""
+    """The same with `nan`, `inf` and `-inf` as text, because JSON has no such numbers. `float` reads them back."""
     if isinstance(content, float) and not math.isfinite(content):
         return str(content)
     if isinstance(content, Mapping):
@@ -219,17 +225,20 @@ def plain(content: Any) -> Any:
 
 
 def _values(paths: Sequence[Path]) -> dict[str, dict[str, float]]:
-    found: dict[str, dict[str, float]] = {}
-    for path in paths:
-        for row in _rows(path, ("image", "metric", "value")):
-            found.setdefault(row["metric"], {})[row["image"]] = float(row["value"])
-    return found
+    import pandas
+
+    numbers = pandas.concat([_table(path, ("image", "metric", "value")) for path in paths])
+    return {
+        metric: dict(zip(rows["image"], map(float, rows["value"]), strict=True))
+        for metric, rows in numbers.groupby("metric", sort=False)
+    }
 
 
-def _rows(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
-    with path.open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        missing = set(columns) - set(reader.fieldnames or ())
-        if missing:
-            raise UserError(f"{path}: lacks the columns {', '.join(sorted(missing))}; expected {', '.join(columns)}")
-        return list(reader)
+def _table(path: Path, columns: Sequence[str]) -> DataFrame:
+    """A csv, every cell as it is written."""
+    import pandas
+
+    table = pandas.read_csv(path, dtype=str, keep_default_na=False)
+    if missing := set(columns) - set(table):
+        raise UserError(f"{path}: lacks the columns {', '.join(sorted(missing))}; expected {', '.join(columns)}")
+    return table

@@ -9,6 +9,8 @@ from reprior.machine.files import write_text
 
 
 def aggregate(parts: Sequence[Path], out: Path) -> None:
-    """Join tables of numbers that share one heading, in the order given."""
-    tables = [part.read_text(encoding="utf-8").splitlines() for part in parts]
-    write_text(out, "\n".join([tables[0][0], *(row for table in tables for row in table[1:])]) + "\n")
+    """Join tables of numbers in the order given. Numbers are copied as they are written."""
+    import pandas
+
+    tables = [pandas.read_csv(part, dtype=str, keep_default_na=False) for part in parts]
+    write_text(out, pandas.concat(tables).to_csv(index=False))

@@ -1,8 +1,7 @@
-"""What a paper says in words, held against the run: each claim as a bound on the difference of two averages."""
+"""Claims of a paper, compared with the run: each is a bound on the difference of two averages."""
 
 from __future__ import annotations
 
-import csv
 import math
 import statistics
 from collections import Counter
@@ -27,13 +26,13 @@ COLUMNS = (
 )
 HOLDS, FAILS = "holds", "fails"
 ABOUT_CLAIMS = (
-    "A claim is judged by bounds on differences of two averages, over the comparisons that this run has computed. The "
-    "difference shown is the one that decides: where every comparison must keep the bounds, the one that is nearest to "
-    "breaking them or farthest beyond; where one must, the best."
+    "Each claim sets bounds on differences of two averages. It is judged by the comparisons that were computed. "
+    "The difference shown is the one that decides: the worst where every comparison must keep the bounds, the best "
+    "where one must."
 )
 ABOUT_BRACKETS = (
-    "In brackets: the 95% bootstrap interval of the difference; it covers the choice of our images and nothing else. "
-    "Narrow: a bound lies within it."
+    "In brackets: the 95% bootstrap interval of the difference. It covers the choice of our images and nothing else. "
+    "Narrow: a bound lies within this interval."
 )
 
 
@@ -46,13 +45,10 @@ def claims(
     claims: list[dict],
     caption: str = "",
 ) -> None:
-    """Write the verdict of each claim as csv and Markdown; `claims` are those of the study, spelled out by its plan."""
+    """Write the verdict of each claim as csv and Markdown. The plan has spelled out the `claims` of the study."""
     del cases  # a claim names its own
     outcomes = [_Outcome(context, Claim(**claim)) for claim in claims]
-    with context.writing(".csv") as path, path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(outcome.row() for outcome in outcomes)
+    context.write_csv(COLUMNS, [outcome.row() for outcome in outcomes])
     entries = [outcome.as_dict() for outcome in outcomes]
     summary = _counted([outcome.verdict for outcome in outcomes])
     legend = [ABOUT_CLAIMS, *([ABOUT_BRACKETS] if any(outcome.interval for outcome in outcomes) else [])]
@@ -90,7 +86,7 @@ class Claim:
         return " and ".join(f"{sign} {bound:g}" for sign, bound in self.bounds.items())
 
     def margin(self, difference: float) -> float:
-        """How far within the bounds a difference is: above zero if it keeps them; lowest for one that is no number."""
+        """How far a difference is inside the bounds: above zero if it keeps them, -inf for NaN."""
         if math.isnan(difference):
             return -math.inf
         return min(difference - bound if sign == ">" else bound - difference for sign, bound in self.bounds.items())
@@ -98,7 +94,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two averages, or the reason why there are not two."""
+    """Two averages, or the reason why one is missing."""
 
     sides: tuple[tuple[str, str], tuple[str, str]]
     """(method, case), left and right."""
@@ -113,14 +109,14 @@ class Comparison:
 
 @dataclass(frozen=True)
 class _Outcome:
-    """A claim and what the run says of it."""
+    """A claim and its result in this run."""
 
     context: Context
     claim: Claim
 
     @cached_property
     def comparisons(self) -> list[Comparison]:
-        """All that the claim speaks of."""
+        """Every comparison that the claim makes."""
         pairs = product(self.claim.methods, self.claim.cases)
         return [self._comparison((left, case), (right, other)) for (left, right), (case, other) in pairs]
 
@@ -135,17 +131,17 @@ class _Outcome:
 
     @cached_property
     def computed(self) -> list[Comparison]:
-        """Those with two averages."""
+        """The comparisons with two averages."""
         return [comparison for comparison in self.comparisons if not comparison.gap]
 
     @property
     def satisfied(self) -> int:
-        """How many keep the bounds."""
+        """Number of comparisons that keep the bounds."""
         return sum(self.claim.margin(comparison.difference) > 0 for comparison in self.computed)
 
     @cached_property
     def deciding(self) -> Comparison | None:
-        """The comparison that decides; none where the median of several does, or nothing was computed."""
+        """The comparison that decides; None if the median decides or nothing was computed."""
         if not self.computed or self.claim.scope == "median":
             return None
         choose = min if self.claim.scope == "every" else max
@@ -170,7 +166,7 @@ class _Outcome:
 
     @cached_property
     def interval(self) -> Interval | None:
-        """Of the difference that decides; none of a median, and of what depends on the machine."""
+        """Interval of the difference that decides; None for a median, and for times and memory."""
         if self.deciding is None or not about(self.claim.metric).interval:
             return None
         (left, case), (right, other) = self.deciding.sides
@@ -203,7 +199,7 @@ class _Outcome:
         return f"{self.context.label(method)} on {self.context.cases[case]['label']}"
 
     def _asked(self) -> str:
-        """What is asked of the numbers, in words."""
+        """The condition in words."""
         left, right = (
             ", ".join(dict.fromkeys(self.context.label(names[side]) for names in self.claim.methods)) for side in (0, 1)
         )
@@ -217,12 +213,12 @@ class _Outcome:
         return "bound" if len(self.claim.bounds) == 1 else "bounds"
 
     def _difference(self, number: float) -> str:
-        """With the digits of its metric, or as many as it needs to be told from zero."""
+        """With the digits of its metric, or with more if it would look like zero."""
         text = format(number, "+z" + about(self.claim.metric).format)
         return text if any(digit in "123456789inf" for digit in text) or not number else f"{number:+.1e}"
 
     def _sides(self) -> tuple[str, list[dict[str, str]]]:
-        """The case that decides, if it is one, and the two averages."""
+        """The case that decides, if both sides share it, and the two averages."""
         if self.deciding is None:
             return "", []
         cases = {case for _, case in self.deciding.sides}

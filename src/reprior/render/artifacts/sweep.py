@@ -1,6 +1,6 @@
-"""A curve a method: the average of a metric against a setting of the operator.
+"""One curve per method: the average of a metric over a setting of the operator.
 
-IAGAN's Fig. 2; with panels the hybrid paper's Figs 3, 5 (left) and 6.
+IAGAN's Fig. 2 and, with panels, Figs 3, 5 (left) and 6 of the hybrid paper.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ def sweep(
     columns: Count = 2,
     caption: str = "",
 ) -> None:
-    """Draw the average over images in a band that is its 95% bootstrap interval, on a logarithmic axis if `log`.
+    """Draw the average over images and its 95% bootstrap interval as a band. `log`: logarithmic axis.
 
-    `panels`, {title: cases}, draws several, each with its own axes, `columns` side by side.
+    `panels`, {title: cases}: several panels with axes of their own, `columns` side by side.
     """
     shown = ordered(context, "panels", panels, cases) if panels else {"": cases}
     places = {case: place(context, case, x) for case in cases}
@@ -78,7 +78,7 @@ def sweep(
 
 
 def _point(entry: Entry, x: float) -> dict[str, Any]:
-    """For the sidecar: what the report lists below the figure."""
+    """For the sidecar: the numbers that the report lists below the figure."""
     texts = [entry.text("ours"), entry.text("interval")]
     own = {"case": entry.case, "method": entry.method, "x": float(f"{x:.4g}")}  # 2500/49152 has too many digits
     return {**own, "y": entry.ours, "interval": entry.interval, "texts": texts}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -38,7 +37,7 @@ def table(
     ids = [context.metric(name, cases, methods) for name in metrics]
     found = entries(context, cases, methods, ids)
     extra = entries(context, cases, methods, ["psnr-mean"]) if "psnr" in ids else []
-    _write_csv(context, found + extra)
+    context.write_csv(COLUMNS, [_csv_row(context, entry) for entry in found + extra])
     layout = _Layout(context, title, caption, cases, methods, ids, found)
     for suffix, write in ((".md", layout.markdown), (".tex", layout.latex)):
         with context.writing(suffix) as path:
@@ -46,16 +45,11 @@ def table(
     context.write_sidecar(methods, {"table": layout.as_dict()})
 
 
-def _write_csv(context: Context, found: Sequence[Entry]) -> None:
-    with context.writing(".csv") as path, path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        for entry in found:
-            numbers = (entry.ours, *(entry.interval or (None, None)), entry.paper, entry.difference)
-            texts = ["" if number is None else f"{number:.10g}" for number in numbers]
-            verdict = entry.verdict if context.comparable else context.note
-            named = (entry.case, entry.method, entry.metric)
-            writer.writerow([*named, *texts, verdict, entry.images, entry.gap, entry.remark])
+def _csv_row(context: Context, entry: Entry) -> list[str | int]:
+    numbers = (entry.ours, *(entry.interval or (None, None)), entry.paper, entry.difference)
+    texts = ["" if number is None else f"{number:.10g}" for number in numbers]
+    verdict = entry.verdict if context.comparable else context.note
+    return [entry.case, entry.method, entry.metric, *texts, verdict, entry.images, entry.gap, entry.remark]
 
 
 @dataclass(frozen=True)
@@ -66,12 +60,12 @@ class _Row:
     line: str
     """One of `LINES`."""
     metrics: Sequence[str]
-    """Those whose numbers stand in it, one behind the other."""
+    """Its numbers, in this order."""
 
 
 @dataclass(frozen=True)
 class _Layout:
-    """What is shown, whatever the format: the rows of each case, what they hold, and what is to be said of it."""
+    """What every format shows: the rows of each case, their cells, and the notes."""
 
     context: Context
     title: str
@@ -83,11 +77,11 @@ class _Layout:
 
     @cached_property
     def rows(self) -> dict[str, list[_Row]]:
-        """The rows of each case: ours, and whatever else there is."""
+        """The rows of each case: ours, and those that show something."""
         return {case: [row for row in self._possible() if self._shows(case, row)] for case in self.cases}
 
     def _possible(self) -> Iterator[_Row]:
-        """One row a line; but intervals are long, so each metric's has its own."""
+        """One row per line; one per metric for intervals, which are long."""
         for line in LINES:
             if line == "interval" and len(self.metrics) > 1:
                 yield from (_Row(f"interval, {about(metric).label}", line, [metric]) for metric in self.metrics)
@@ -100,14 +94,14 @@ class _Layout:
 
     @cached_property
     def marks(self) -> dict[str, str]:
-        """{what a footnote says: its letter}"""
+        """{text of a footnote: its letter}"""
         read = ((case, row, method) for case, rows in self.rows.items() for row in rows for method in self.methods)
         said = (text for case, row, method in read for e in self.of(case, method, row) for text in e.said(row.line))
         return {text: _letter(i) for i, text in enumerate(dict.fromkeys(said))}
 
     @property
     def legend(self) -> list[str]:
-        """How to read what is there."""
+        """How to read the table."""
         lines = {row.line for rows in self.rows.values() for row in rows}
         words = {entry.verdict for entry in self.found}
         said = {
@@ -120,13 +114,13 @@ class _Layout:
         return [text for text, applies in said.items() if applies]
 
     def of(self, case: str, method: str, row: _Row) -> list[Entry]:
-        """The entries of one cell, one a metric."""
+        """The entries of one cell, one per metric."""
         here = [entry for entry in self.found if (entry.case, entry.method) == (case, method)]
         return [entry for entry in here if entry.metric in row.metrics]
 
     @property
     def corner(self) -> str:
-        """What the numbers of a cell are."""
+        """The metrics of a cell."""
         return " / ".join(about(metric).label for metric in self.metrics)
 
     @property
@@ -179,7 +173,7 @@ class _Layout:
         )
 
     def _rows(self, case: str, markup: Markup) -> list[list[str]]:
-        """The texts of each row of a case: the case's label, the row's name, one cell a method."""
+        """The texts of each row of a case: label of the case, name of the row, one cell per method."""
         label = markup.escape(str(self.context.cases[case]["label"]))
         return [
             [

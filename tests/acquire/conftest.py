@@ -1,4 +1,4 @@
-"""A server on this machine that misbehaves, and a registry of one download that it has."""
+"""A local server that misbehaves, and a registry of one download that it offers."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Toy:
 
 
 class Server:
-    """Answers as it is told to, path by path, and remembers what it was asked."""
+    """Answers each path with a given behaviour, and records the requests."""
 
     def __init__(self) -> None:
         self.behaviours: dict[str, Behaviour] = {}
@@ -55,7 +55,7 @@ class Server:
         threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
 
     def answers(self, behaviour: Behaviour, path: str = "/toy.zip") -> str:
-        """Behave so at that address."""
+        """Answer `path` with this behaviour. Returns the address."""
         self.behaviours[path] = behaviour
         return f"http://127.0.0.1:{self._http.server_port}{path}"
 
@@ -78,7 +78,7 @@ class Server:
         until: int | None = None,
         then: Behaviour = lambda _: None,
     ) -> Behaviour:
-        """The body from where it is asked for; up to byte `until`, `then` something else."""
+        """Sends the body from the requested byte up to byte `until`, then does `then`."""
 
         def answer(handler: BaseHTTPRequestHandler) -> None:
             whole = self.body if body is None else body
@@ -122,13 +122,13 @@ class Server:
 
     @staticmethod
     def in_turn(*behaviours: Behaviour) -> Behaviour:
-        """Another behaviour at each request, the last one at all further ones."""
+        """One behaviour per request. The last one repeats."""
         left = list(behaviours)
         return lambda handler: (left.pop(0) if len(left) > 1 else left[0])(handler)
 
     @staticmethod
     def reset(handler: BaseHTTPRequestHandler) -> None:
-        """Break the connection off with RST, after what was sent has arrived."""
+        """Break the connection off with RST, after the sent bytes have arrived."""
         time.sleep(0.2)
         handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         handler.rfile.close()
@@ -136,7 +136,7 @@ class Server:
 
     @staticmethod
     def stall(handler: BaseHTTPRequestHandler) -> None:
-        """Send nothing more, and keep the connection."""
+        """Send nothing more, but keep the connection open."""
         time.sleep(1.5)
 
 
@@ -155,7 +155,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 @pytest.fixture
 def register(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Source]:
-    """Makes a registry of the toy alone; facts of it may be left out (None) or other ones."""
+    """Makes a registry of only the toy. Its facts can be changed, or left out (None)."""
 
     def registered(**facts: Any) -> Source:
         known = {"file": Toy.file, "size": Toy.size, "sha256": Toy.sha256, **facts}

@@ -1,4 +1,4 @@
-"""Archives as they should be, damaged ones, and ones made to do harm."""
+"""Correct, damaged and hostile archives."""
 
 from __future__ import annotations
 
@@ -145,13 +145,13 @@ def test_a_tgz_bomb_is_left_before_it_is_unpacked(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(archives, "LIMIT", 100_000)
     monkeypatch.setattr(archives, "ROOM", 1_000_000)
     name = tarfile.TarInfo("long")
-    name.type = tarfile.GNUTYPE_LONGNAME  # which tarfile reads whole
+    name.type = tarfile.GNUTYPE_LONGNAME  # tarfile reads it all into memory
     for bomb in (tarfile.TarInfo("bomb"), name):
         with tarfile.open(tmp_path / "x", "w:gz") as archive:
             add(archive, bomb, bytes(20_000_000))
             add(archive, tarfile.TarInfo("wanted"), b"1")
         for use in (lambda archive: archive.names, lambda archive: archive.read(["wanted"])):
-            with pytest.raises(UserError, match="larger than the archive can be|headers unpack to more than they may"):
+            with pytest.raises(UserError, match="larger than the archive can be|headers unpack to too many bytes"):
                 use(open_archive(tmp_path / "x"))
 
 
@@ -188,7 +188,7 @@ def test_damage_is_told_of_or_does_no_harm(tmp_path: Path, write: Write) -> None
         except UserError as error:
             assert str(path) in str(error)
         else:
-            assert found == FILES or write is not write_zip  # a tar has no checksums, and a tgz one at its end
+            assert found == FILES or write is not write_zip  # a tar has no checksums; a tgz has one, at its end
 
 
 @pytest.mark.parametrize(
@@ -196,8 +196,8 @@ def test_damage_is_told_of_or_does_no_harm(tmp_path: Path, write: Write) -> None
     [
         (b"<!DOCTYPE html><title>Quota exceeded</title>", "archive but a web page"),
         (b"\n<HTML><head>", "archive but a web page"),
-        (b"\x80\x04\x95 a pickle", "is no zip, tar or tgz archive; remove it"),
-        (b"", "is no zip, tar or tgz archive; remove it"),
+        (b"\x80\x04\x95 a pickle", "is not a zip, tar or tgz archive; remove it"),
+        (b"", "is not a zip, tar or tgz archive; remove it"),
         (b"\x1f\x8b half a header", "cannot be read"),
         (gzip.compress(b"no tar"), "cannot be read"),
         (b"PK\x03\x04 no directory", "cannot be read"),

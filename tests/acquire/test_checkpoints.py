@@ -1,4 +1,4 @@
-"""Published files as data: what each format gives, and that a hostile file gives one message and nothing else."""
+"""Each format of published files is read as data. A hostile file gives one message and nothing else."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_a_safetensors_file_gives_its_tensors(tmp_path: Path) -> None:
 
 
 class Network:
-    """The publishers' class, as far as a pickle shows it: its state holds the source of the network, which it ran."""
+    """The publishers' class, as far as a pickle shows it. Its state holds the source code of the network."""
 
     def __init__(self, variables: dict[str, Any], **components: Network) -> None:
         self.variables, self.components = variables, components
@@ -56,7 +56,7 @@ class Network:
 
 
 def _pickled(content: Any, module: str, monkeypatch: pytest.MonkeyPatch, protocol: int = 4) -> bytes:
-    """`content`, whose networks are of the class `module`.Network, which is there only while it is pickled."""
+    """Pickle `content` with its networks as `module`.Network, a class that exists only during the pickling."""
     with monkeypatch.context() as patch:
         patch.setattr(Network, "__module__", module)
         for part in accumulate(module.split("."), lambda above, name: f"{above}.{name}"):
@@ -88,7 +88,7 @@ def test_parts_of_a_network_come_before_their_variables(tmp_path: Path, monkeypa
 
 
 class _Calls:
-    """Unpickled, calls a function."""
+    """Calls a function when it is unpickled."""
 
     def __init__(self, function: Callable, *arguments: Any) -> None:
         self.call = function, arguments
@@ -133,7 +133,7 @@ def test_no_code_of_a_file_is_run(attack: str, writer: str, tmp_path: Path) -> N
 
 
 def _global(module: str, name: str, argument: str) -> bytes:
-    """A pickle that calls `module.name(argument)`, whether or not there is such a thing."""
+    """A pickle that calls `module.name(argument)`, whether or not it exists."""
     texts = b"".join(b"\x8c" + bytes([len(text)]) + text.encode() for text in (module, name))
     return b"\x80\x04" + texts + b"\x93" + b"\x8c" + bytes([len(argument)]) + argument.encode() + b"\x85R."
 
@@ -168,7 +168,7 @@ def _network(value: Any, monkeypatch: pytest.MonkeyPatch) -> bytes:
 
 
 class _Declared:
-    """Pickles as an array of this shape and type that holds these bytes."""
+    """Pickles as an array of this shape and type with these bytes."""
 
     def __init__(self, shape: Any, code: str, data: Any) -> None:
         self.shape, self.code, self.data = shape, code, data
@@ -194,7 +194,7 @@ class _Declared:
         3.5,
         None,
     ],
-    ids=itertools.count(),  # not their addresses, which differ between the processes that run tests
+    ids=itertools.count(),  # not their addresses, which differ between test processes
 )
 def test_only_arrays_of_numbers_that_are_there_are_read(
     value: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -231,12 +231,12 @@ def test_a_truncated_file_is_refused(kind: str, kept: int, tmp_path: Path, monke
         (b"", "is empty"),
         (b"\n<!DOCTYPE html><html>Quota exceeded</html>", "web page"),
         (b"version https://git-lfs.github.com/spec/v1", "no known format"),
-        (b"\x80\x04]\x94.", "no tensors by name"),
-        (b"\x80\x04N.", "something else"),
+        (b"\x80\x04]\x94.", "no named tensors"),
+        (b"\x80\x04N.", "something other"),
         (
             b"\x80\x04Nr" + (2**31).to_bytes(4, "little") + b".",
-            "something else",
-        ),  # a place in the memo that would be 17 GB away
+            "something other",
+        ),  # a place in the memo that needs 17 GB
         (b"\x80\x05\x96" + (2**35).to_bytes(8, "little"), ""),  # a bytearray of 34 GB
         (b"\x80\x04\x8e" + (2**62).to_bytes(8, "little") + b"x.", ""),
         (b"\x80\x04" + b"(" * 100_000 + b"t" * 100_000 + b".", ""),
@@ -254,7 +254,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 def test_a_pytorch_file_without_names_is_refused(tmp_path: Path) -> None:
     torch.save([torch.zeros(2)], tmp_path / "list.pth")
-    assert "no tensors by name" in _is_refused(tmp_path / "list.pth")
+    assert "no named tensors" in _is_refused(tmp_path / "list.pth")
 
 
 def test_a_whole_module_is_code(tmp_path: Path) -> None:
@@ -286,7 +286,7 @@ def test_a_decompression_bomb_is_refused_before_it_is_opened(tmp_path: Path) -> 
 
 
 def _is_refused(file: Path) -> str:
-    """One message, which names the file, says what to do and does not repeat PyTorch's advice to run its code."""
+    """One message names the file, says what to do and does not repeat PyTorch's advice to run its code."""
     with pytest.raises(UserError) as error:
         read_checkpoint(file)
     text = str(error.value)

@@ -1,4 +1,4 @@
-"""Google Drive through gdown: it is asked as it should be, and each of its failures is told and recovered from."""
+"""Google Drive through gdown: how gdown is called. Each of its failures is reported, and the next run recovers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ but Gdown can't. Please check connections and permissions."""
 
 
 class Drive:
-    """Stands for gdown.download: writes a part first, then the file, as gdown does."""
+    """Replaces gdown.download: like gdown, writes a part file first, then the file."""
 
     signature = inspect.signature(gdown.download)
 

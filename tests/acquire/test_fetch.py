@@ -1,4 +1,4 @@
-"""Where a download is looked for, in which order, and what is told when it is nowhere."""
+"""Where a download is looked for, in which order, and the message if it is not found."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def test_offline_opens_no_socket(
 
     for name in ("socket", "create_connection", "getaddrinfo"):
         monkeypatch.setattr(socket, name, opened)
-    with pytest.raises(UserError, match="the network was not asked: offline") as caught:
+    with pytest.raises(UserError, match="the network was not used: offline") as caught:
         acquire(offline=True)
     assert url in str(caught.value) and f"https://drive.google.com/uc?id={'x' * 28}" in str(caught.value)
     assert server.asked == []
@@ -160,7 +160,7 @@ def test_what_is_known_by_the_first_digits(
 
 @pytest.mark.parametrize(
     ("content", "told"),
-    [(b"PK\x03\x04", "only 4 bytes"), (bytes(2_000_000), "does not begin as a .zip file does")],
+    [(b"PK\x03\x04", "only 4 bytes"), (bytes(2_000_000), "does not start like a .zip file")],
 )
 def test_without_a_hash_it_must_at_least_look_right(
     server: Fixture, register: Fixture, acquire: Callable, raw: Path, toy: Fixture, content: bytes, told: str
@@ -183,7 +183,7 @@ def test_one_process_at_a_time(server: Fixture, register: Fixture, acquire: Call
 
 @pytest.fixture
 def mounted(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
-    """Makes data/ a small disk of its own."""
+    """Mounts a small disk at data/."""
     if os.geteuid() != 0:
         pytest.skip("needs root, to mount a tmpfs")
     folder = tmp_path / "data"
@@ -265,7 +265,7 @@ def test_a_file_in_the_place_of_the_folder(
 ) -> None:
     register(urls=[server.answers(server.file())])
     blocking = put(raw / "toys", b"")
-    with pytest.raises(UserError, match=rf"cannot be stored: {blocking}.*; mend that and run again"):
+    with pytest.raises(UserError, match=rf"cannot be stored: {blocking}.*; fix that and run again"):
         acquire()
     blocking.unlink()
     assert acquire().read_bytes() == toy.content

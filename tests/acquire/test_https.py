@@ -37,7 +37,7 @@ BAD = {
 
 
 def the_file_is_whole(path: Path, toy: Fixture) -> bool:
-    """Whole, under its name, with nothing left beside it."""
+    """Whether the file is complete, under its name, with nothing left beside it."""
     return path.read_bytes() == toy.content and [p.name for p in path.parent.iterdir()] == ["toy.zip"]
 
 
@@ -185,7 +185,7 @@ def test_a_server_that_sends_another_range_is_not_believed(
 
 def test_nobody_answers(register: Fixture, acquire: Callable, raw: Path, toy: Fixture) -> None:
     with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))  # and does not listen
+        taken.bind(("127.0.0.1", 0))  # but does not listen
         url = f"http://127.0.0.1:{taken.getsockname()[1]}/toy.zip"
         register(urls=[url])
         with pytest.raises(UserError, match=r"no connection \(.*[Rr]efused") as caught:

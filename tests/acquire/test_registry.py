@@ -1,4 +1,4 @@
-"""The registry is well-formed, and a malformed one is told."""
+"""The registry is well-formed. A malformed one gives a message."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_an_unknown_name_is_told_with_the_nearest() -> None:
         ({"licence": "MIT", "accepts": []}, "accepts"),
         ({"accepts": [GOOD]}, "licence"),
         ({"licence": "MIT", "accepts": [GOOD], "acepts": []}, "acepts"),
-        ({"licence": "MIT", "accepts": [GOOD, GOOD]}, "two variants"),
+        ({"licence": "MIT", "accepts": [GOOD, GOOD]}, "two variants have the same file name"),
         ({"licence": "MIT", "accepts": [{**GOOD, "size": "3"}]}, "size"),
         ({"licence": "MIT", "accepts": [{**GOOD, "sha256": "0" * 63}]}, "sha256"),
         ({"licence": "MIT", "accepts": [{**GOOD, "file": "../a.zip"}]}, "file"),

@@ -1,4 +1,4 @@
-"""data/sources.lock: what is recorded, and what is pinned by it."""
+"""data/sources.lock: what it records and what it pins."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_a_damaged_lock_is_told(register: Fixture, acquire: Callable, path: Path
     register()
     path.parent.mkdir(parents=True)
     path.write_bytes(text.encode("latin-1"))
-    with pytest.raises(UserError, match="sources.lock: is damaged; mend it, or remove it"):
+    with pytest.raises(UserError, match="sources.lock: is damaged; repair it, or remove it"):
         acquire()
 
 

@@ -1,7 +1,7 @@
 """Reads members of zip, tar and tgz archives that may be damaged or hostile.
 
-Only regular files that are asked for by their exact name are read, into memory, and never more of them than a limit.
-What an archive is, its first bytes say, not its suffix. Everything wrong with one is a `UserError` that names it.
+Reads only regular files, by their exact names, into memory, up to a size limit. The first bytes of an archive tell its
+kind; its suffix is ignored. Every problem is a `UserError` that names the archive.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from typing import IO
 from reprior.errors import UserError
 
 LIMIT = 64 * 2**20
-"""Bytes of the largest member that is read: a photograph or an annotation has far fewer."""
+"""Largest member that is read, in bytes. Photographs and annotations are far smaller."""
 
 ROOM = 16 * 2**30
-"""Bytes that a tgz may unpack to beyond twice its size: photographs hardly shrink, but masks do."""
+"""A tgz may unpack to twice its size and this many bytes. Photographs hardly compress, but masks do."""
 
 _END = bytes(tarfile.BLOCKSIZE)
 _BROKEN = (OSError, EOFError, RuntimeError, ValueError, zlib.error, zipfile.BadZipFile, tarfile.TarError)
@@ -32,7 +32,7 @@ _BROKEN = (OSError, EOFError, RuntimeError, ValueError, zlib.error, zipfile.BadZ
 
 @contextmanager
 def readable(path: Path) -> Iterator[None]:
-    """Tells of a file that is missing or damaged in one message."""
+    """Inside the block, a missing or damaged file is one `UserError`."""
     try:
         yield
     except FileNotFoundError as error:
@@ -42,19 +42,19 @@ def readable(path: Path) -> Iterator[None]:
 
 
 class Archive(ABC):
-    """Files by name."""
+    """Reads files of an archive by name."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """The names of all regular files, in the archive's order."""
+        """The names of all regular files, in the order of the archive."""
         with readable(self.path):
             return tuple(self._list())
 
     def read(self, names: Iterable[str], limit: int = LIMIT) -> dict[str, bytes]:
-        """The content of each file named, none larger than `limit` bytes."""
+        """The content of each named file; UserError if one is missing or larger than `limit` bytes."""
         wanted = list(dict.fromkeys(names))
         with readable(self.path):
             found = self._read(wanted, limit)
@@ -66,7 +66,7 @@ class Archive(ABC):
         return found
 
     def extract(self, name: str, folder: Path, limit: int = LIMIT) -> Path:
-        """Write one file into `folder`, under its own name, and return its path."""
+        """Write one file into `folder` under its own name. Returns its path."""
         target = folder / name
         if not target.resolve().is_relative_to(folder.resolve()):
             raise UserError(f"{self.path}: '{name}' would be written outside {folder}; do not use this archive")
@@ -80,10 +80,10 @@ class Archive(ABC):
 
     @abstractmethod
     def _read(self, names: Sequence[str], limit: int) -> dict[str, bytes]:
-        """As `read`, without the names that are not there."""
+        """As `read`, but leaves out names that the archive does not have."""
 
     def _content(self, file: IO[bytes], name: str, size: int, limit: int) -> bytes:
-        """The `size` bytes that a member declares, and no more of what it may hold."""
+        """Read the `size` bytes that a member declares, and never more."""
         if not 0 <= size <= limit:
             raise UserError(f"{self.path}: '{name}' unpacks to {size} bytes, above the limit of {limit}; do not use it")
         content = file.read(size)
@@ -93,7 +93,7 @@ class Archive(ABC):
 
 
 def open_archive(path: Path) -> Archive:
-    """A zip, tar or tgz archive. It is indexed when first used, and once."""
+    """Open a zip, tar or tgz archive. A zip or tar is indexed once, when first used."""
     with readable(path), path.open("rb") as file:
         start = file.read(tarfile.BLOCKSIZE)
     if start.startswith((b"PK\x03\x04", b"PK\x05\x06")):
@@ -103,7 +103,7 @@ def open_archive(path: Path) -> Archive:
     if start[257:262] == b"ustar":
         return _Tar(path)
     page = " but a web page" if b"<html" in start.lower() or b"<!doctype" in start.lower() else ""
-    raise UserError(f"{path}: is no zip, tar or tgz archive{page}; remove it and fetch it again")
+    raise UserError(f"{path}: is not a zip, tar or tgz archive{page}; remove it and fetch it again")
 
 
 class _Zip(Archive):
@@ -123,7 +123,7 @@ class _Zip(Archive):
         for name in names:
             if name in self._files:
                 info = self._files[name]
-                # Only these two are unpacked bit by bit, so that a bomb is noticed before it has gone off.
+                # zipfile unpacks only these two in small pieces, so a bomb is noticed in time.
                 if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                     raise zipfile.BadZipFile(f"'{name}' is packed in a way that is not supported")
                 with self._zip.open(info) as file:
@@ -142,7 +142,7 @@ class _Tar(Archive):
         with self.path.open("rb") as file, tarfile.open(fileobj=file, mode="r|") as archive:
             most = self.path.stat().st_size
             files = {member.name: (member.offset_data, member.size) for member in _members(archive, most)}
-            # tarfile takes a damaged header for the end, and says nothing.
+            # tarfile silently treats a damaged header as the end.
             file.seek(archive.offset)
             if file.read(tarfile.BLOCKSIZE) != _END:
                 raise tarfile.ReadError("it ends too early")
@@ -163,7 +163,7 @@ class _Tar(Archive):
 
 
 class _Tgz(Archive):
-    """Has no random access: each `read` goes through it from the start until it has all that it wants."""
+    """Has no random access: each `read` starts at the beginning and stops when it has all files."""
 
     def _list(self) -> Iterable[str]:
         return [member.name for _, member in self._members()]
@@ -182,15 +182,15 @@ class _Tgz(Archive):
         most = ROOM + 2 * self.path.stat().st_size
         with _Gzip(self.path, LIMIT) as file, tarfile.open(fileobj=file, mode="r|") as archive:
             for member in _members(archive, most):
-                # tarfile may hold in memory what lies between two members, however much that is.
+                # tarfile may load everything between two members into memory, whatever its size.
                 file.left = member.size + LIMIT
                 yield archive, member
 
 
 def _members(archive: tarfile.TarFile, most: int) -> Iterator[tarfile.TarInfo]:
-    """The files with content of their own: no links, devices or sparse files."""
+    """The regular files: no links, devices or sparse files."""
     for member in archive:
-        # tarfile would look for the end of such a member for ever.
+        # tarfile would search for the end of such a member for ever.
         if member.size < 0 or member.offset_data + member.size > most:
             raise tarfile.ReadError(f"'{member.name}' is larger than the archive can be")
         if member.type in (tarfile.REGTYPE, tarfile.AREGTYPE):
@@ -208,5 +208,5 @@ class _Gzip(gzip.GzipFile):
         content = super().read(size)
         self.left -= len(content)
         if self.left < 0:
-            raise tarfile.ReadError("its headers unpack to more than they may")
+            raise tarfile.ReadError("its headers unpack to too many bytes")
         return content

@@ -1,4 +1,4 @@
-"""Reading published checkpoints as data: no code that a file contains or names is ever run."""
+"""Reads published checkpoints as data. Code that a file contains or names is never run."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from reprior.acquire.legacy import RefusedError, read_networks
 from reprior.errors import UserError
 
 _ENOUGH = 64
-"""Bytes from which the kind of a file is known."""
+"""Number of first bytes that tell the kind of a file."""
 _LEGACY_TORCH = b"l\xfc\x9cF\xf9 j\xa8P\x19"
-"""The number with which PyTorch began its files until 2020, as a pickle holds it."""
+"""PyTorch files started with this number until 2020, here as it is pickled."""
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """What a checkpoint holds, under its publisher's names: tensors, or dictionaries that hold them.
+    """The content of a checkpoint under its publisher's names: tensors, or dictionaries of tensors.
 
-    Reads PyTorch's files of both formats, safetensors, and pickled TensorFlow networks of the PGGAN and StyleGAN2
-    authors (see `legacy.read_networks`). Anything else, and a file that asks for code to be run, is a UserError.
+    Reads both PyTorch formats, safetensors, and pickled TensorFlow networks of the PGGAN and StyleGAN2 authors (see
+    `legacy.read_networks`). UserError for any other file, and for a file that wants code to be run.
     """
     try:
         content = _reader(path)(path)
     except UserError:
         raise
-    except Exception as error:  # whatever a broken or hostile file brings a reader to raise
+    except Exception as error:  # a broken or hostile file may make a reader raise anything
         raise _unreadable(path, _reason(error)) from error
     if not isinstance(content, dict) or not content:
-        raise _unreadable(path, "it holds no tensors by name")
+        raise _unreadable(path, "it holds no named tensors")
     return content
 
 
@@ -40,14 +40,14 @@ def _reader(path: Path) -> Callable[[Path], Any]:
     if not head:
         raise _unreadable(path, "it is empty")
     if head.lstrip()[:1] == b"<":
-        raise _unreadable(path, "it is a web page, such as a site shows instead of a download that it refuses")
+        raise _unreadable(path, "it is a web page, which a site may send when it refuses a download")
     if head.startswith(b"PK\x03\x04"):
         return _read_torch
     if head.startswith(b"\x80"):
         return _read_legacy_torch if _LEGACY_TORCH in head else read_networks
     if head[8:9] == b"{":
         return _read_safetensors
-    raise _unreadable(path, "it begins as no known format does")
+    raise _unreadable(path, "it starts like no known format")
 
 
 def _read_torch(path: Path) -> Any:
@@ -55,7 +55,7 @@ def _read_torch(path: Path) -> Any:
 
     with zipfile.ZipFile(path) as archive:
         if any(record.compress_type != zipfile.ZIP_STORED for record in archive.infolist()):
-            raise _unreadable(path, "it is a compressed archive, which PyTorch never writes and which may be huge")
+            raise _unreadable(path, "it is a compressed archive, which PyTorch never writes; it may be huge")
     return torch.load(path, weights_only=True, map_location="cpu", mmap=True)
 
 
@@ -72,7 +72,7 @@ def _read_safetensors(path: Path) -> Any:
 
 
 def _reason(error: Exception) -> str:
-    """What is wrong, on one line. PyTorch's advice, to read a file in a way that runs its code, is not passed on."""
+    """What is wrong, on one line. Leaves out PyTorch's advice to load the file in a way that runs its code."""
     text = str(error).strip().split("\n")[0].split(". ")[0]
     if isinstance(error, RefusedError):
         return text

@@ -14,13 +14,13 @@ from reprior.acquire.progress import Progress
 
 _QUOTA = ("quota", "too many users")
 _SURPRISES = (AssertionError, KeyError)
-"""What gdown raises where a page of Drive is not as it expects."""
+"""gdown raises these if a page of Drive is not as it expects."""
 
 
 def download(file_id: str, path: Path, size: int | None, label: str, patience: Patience) -> None:
-    """Write what Drive has under `file_id` to `path`, going on from an earlier run; Refused if it gives nothing.
+    """Download `file_id` from Drive to `path`, and resume what an earlier run left. Refused if Drive sends nothing.
 
-    What Drive gives may still be a page of its own: `path` is to be verified.
+    Drive may send a web page instead of the file, so the caller must verify `path`.
     """
     _make_way(path)
     try:
@@ -39,17 +39,17 @@ def download(file_id: str, path: Path, size: int | None, label: str, patience: P
         raise Refused(_reason(error)) from error
     if not path.is_file():
         raise Refused("gdown wrote no file")
-    path.chmod(0o644)  # which gdown makes for its owner alone
+    path.chmod(0o644)  # gdown lets only the owner read it
 
 
 def discard(path: Path) -> None:
-    """Remove `path` and the parts of it that gdown keeps."""
+    """Remove `path` and the part files that gdown keeps of it."""
     for file in (path, *_parts(path)):
         file.unlink(missing_ok=True)
 
 
 def _make_way(path: Path) -> None:
-    """gdown takes a file that is there for a whole one, unseen, and gives up where it finds several parts."""
+    """gdown takes an existing file to be complete without a check, and fails if it finds several part files."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
     if len(_parts(path)) > 1:

@@ -1,4 +1,4 @@
-"""Getting one download: from where it lies already, from a mirror, or over the network; verified before it is named."""
+"""Fetches one download from a local folder, a mirror or the network. It gets its name only after it is verified."""
 
 from __future__ import annotations
 
@@ -22,18 +22,17 @@ MANUAL = "manual"
 def acquire(
     source: str, raw: Path, *, mirrors: Sequence[Path] = (), offline: bool = False, patience: Patience = PATIENT
 ) -> Path:
-    """Put the download `source` under its name into the folder `raw`; UserError if it cannot be had.
+    """Put the download `source` under its name into the folder `raw`; UserError if no place has it.
 
-    It is taken, in this order, from where it lies already (`raw`, or the folder `manual` beside it), from the folders
-    `mirrors` and below, from its https addresses, from Google Drive; the last two not if `offline`. What was got is
-    recorded in `sources.lock` beside `raw`.
+    Looks in this order: `raw` itself, the folder `manual` beside it, the folders `mirrors` with all subfolders, the
+    https addresses, Google Drive. `offline` leaves out the last two. Records the result in `sources.lock` beside `raw`.
     """
     return _Acquisition(source, known_source(source), raw, mirrors, None if offline else patience).run()
 
 
 @dataclass(frozen=True)
 class _Got:
-    """What is in its place now."""
+    """The file that is now at the target."""
 
     file: str
     found: Fingerprint
@@ -46,12 +45,12 @@ class _Acquisition:
     ) -> None:
         self.name, self.source, self.mirrors = name, source, mirrors
         self.patience = patience
-        """With the network; None: it must not be asked."""
+        """For the network; None if it must not be used."""
         self.target, self.manual = raw / name, raw.parent / MANUAL
         self.lock = Lock(raw.parent / LOCK)
         self.wanted = self.lock.pinned(name, source.accepts)
         self.failures: list[str] = []
-        """Why it was not had from each place that was looked at."""
+        """Each place that was tried, and why it failed."""
 
     def run(self) -> Path:
         if self.name not in self.lock.entries():
@@ -67,7 +66,7 @@ class _Acquisition:
         return self.target
 
     def _placed(self) -> _Got | None:
-        """In its place, or put under the publisher's name into its folder or `manual`."""
+        """Take the file if it is at the target, or has the publisher's name in the same folder or in `manual`."""
         for path in self._places():
             found = fingerprint(path)
             wanted = self._recognised(path, found)
@@ -80,7 +79,7 @@ class _Acquisition:
         return (path for path in dict.fromkeys((self.target, *named)) if path.is_file())
 
     def _recognised(self, path: Path, found: Fingerprint) -> Variant | None:
-        """Which variant the file is. One that is none must not keep the name that it pretends to."""
+        """Which variant the file is; None if it is a wrong file. A wrong file at the target is renamed."""
         objections = {wanted: objection(path, found, wanted) for wanted in self.wanted}
         right = next((wanted for wanted, wrong in objections.items() if not wrong), None)
         if right is None:
@@ -94,13 +93,13 @@ class _Acquisition:
             self.target.parent.mkdir(parents=True, exist_ok=True)
             try:
                 path.replace(self.target)
-            except OSError:  # on another disk, or in a folder that cannot be changed
+            except OSError:  # on another disk, or in a read-only folder
                 on_disk.copy(path, self.target, found)
             self._say(f"taken from {path}")
         return _Got(wanted.file, found, f"placed by hand as {path}")
 
     def _mirrored(self) -> _Got | None:
-        """Found by its hash."""
+        """Copy the file from a mirror that has it, found by size and hash."""
         match = on_disk.find(self.wanted, (self.manual, *self.mirrors))
         if match is None:
             for folder in self.mirrors:
@@ -114,7 +113,7 @@ class _Acquisition:
 
     def _downloaded(self) -> _Got | None:
         if self.patience is None:
-            self.failures.append("the network was not asked: offline")
+            self.failures.append("the network was not used: offline")
             return None
         from reprior.acquire.network import downloads
 
@@ -136,7 +135,7 @@ class _Acquisition:
 
 
 def _set_aside(path: Path) -> Path:
-    """Rename a file, to a name that is free."""
+    """Rename a file to a free name. Returns the new path."""
     names = (path.with_name(f"{path.name}.wrong{number or ''}") for number in range(1000))
     free = next(name for name in names if not name.exists())
     return path.rename(free)

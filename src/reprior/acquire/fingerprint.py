@@ -1,19 +1,17 @@
-"""What a file is recognised by, and what speaks against its being the one that is wanted."""
+"""Size and hashes of a file, and whether it is the wanted one."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 from reprior.acquire.registry import Variant
 
-CHUNK = 1 << 20
 HEAD = 1 << 16
 SMALLEST = 1_000_000
-"""Bytes; a file without a published hash that is smaller is not believed to be weights."""
+"""Bytes. A smaller file is refused if no complete hash of it is published."""
 _MAGIC = {
     ".zip": (b"PK\x03\x04",),
     ".gz": (b"\x1f\x8b",),
@@ -40,39 +38,33 @@ class Fingerprint:
 
 
 class Hasher:
-    """Takes the bytes of a file as they come and gives its fingerprint."""
+    """Hashes a file while it is being read or downloaded."""
 
     def __init__(self) -> None:
         self.size = 0
         self._sha256, self._md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
 
-    def update(self, data: bytes) -> None:
-        """Take the next bytes."""
+    def write(self, data: bytes) -> None:
+        """Add the next bytes."""
         self.size += len(data)
         self._sha256.update(data)
         self._md5.update(data)
 
     def fingerprint(self) -> Fingerprint:
-        """The fingerprint of all bytes so far."""
+        """Size and hashes of all bytes so far."""
         return Fingerprint(self.size, self._sha256.hexdigest(), self._md5.hexdigest())
-
-
-def chunks(file: IO[bytes]) -> Iterator[bytes]:
-    """The rest of an open file, in pieces that fit in memory."""
-    return iter(lambda: file.read(CHUNK), b"")
 
 
 def fingerprint(path: Path) -> Fingerprint:
     """Size and hashes of the file `path`."""
     hasher = Hasher()
     with path.open("rb") as file:
-        for chunk in chunks(file):
-            hasher.update(chunk)
+        shutil.copyfileobj(file, hasher)
     return hasher.fingerprint()
 
 
 def web_page(head: bytes) -> str:
-    """Which web page a file begins as; empty if none. Servers send them in the place of a file, with status 200."""
+    """Kind of web page that a file starts like; empty if none. Servers send pages instead of files, with status 200."""
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     if not text.startswith(_PAGE_STARTS):
         return ""
@@ -80,7 +72,7 @@ def web_page(head: bytes) -> str:
 
 
 def objection(path: Path, found: Fingerprint, wanted: Variant) -> str:
-    """Why `path` is not the file that is wanted; empty if nothing speaks against it."""
+    """Why `path` is not the wanted file; empty if it may be."""
     with path.open("rb") as file:
         head = file.read(HEAD)
     page = web_page(head)
@@ -95,10 +87,10 @@ def objection(path: Path, found: Fingerprint, wanted: Variant) -> str:
 
 
 def unlikely(head: bytes, size: int, wanted: Variant) -> str:
-    """Why a file of this beginning and size is hardly the one wanted, of which no whole hash is known."""
+    """Why a file with these first bytes and size is hardly the wanted one; empty if it may be. Uses no hash."""
     suffix = Path(wanted.file).suffix
     if size < SMALLEST:
         return f"it has only {size:,} bytes"
     if not head.startswith(_MAGIC.get(suffix, b"")):
-        return f"it does not begin as a {suffix} file does"
+        return f"it does not start like a {suffix} file"
     return ""

@@ -1,4 +1,4 @@
-"""Downloads over http and https from servers that cannot be trusted to send what was asked for, or all of it."""
+"""Downloads over http and https. Does not trust a server to send the right file, or all of it."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from reprior.acquire.part import Part
 from reprior.acquire.patience import Patience, Refused
 from reprior.acquire.progress import Progress
 
-# CaltechDATA answers 403 to a client that does not look like a browser.
+# CaltechDATA answers 403 unless the client looks like a browser.
 _HEADERS = {
     "User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0",
     "Accept": "*/*",
-    # Ranges and lengths must count the bytes of the file.
+    # So that ranges and lengths count the bytes of the file.
     "Accept-Encoding": "identity",
 }
 _WORTH_WAITING = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
 
 
 class _Interrupted(Exception):  # noqa: N818 - as Refused
-    """The transfer broke off; trying again may help."""
+    """The transfer broke off. Another try may help."""
 
 
 def download(url: str, part: Part, size: int | None, label: str, patience: Patience) -> None:
-    """Bring `part` to the whole of what is at `url`, which has `size` bytes if that is known; Refused if it is not."""
+    """Download `url` until `part` is complete (`size` bytes, if known). Refused if the server does not send that."""
     if size is not None and part.size > size:
         part.restart()
     best, failures = part.size, 0
@@ -64,7 +64,7 @@ def _attempt(session: requests.Session, url: str, part: Part, size: int | None, 
 
 
 def _check_status(response: requests.Response, part: Part) -> None:
-    """Refuse what is no answer; start anew if the server did not go on where `part` ends."""
+    """Refuse an answer that is not the file. Restart `part` if the answer does not continue it."""
     status = response.status_code
     said = f"the server answered {status} {response.reason}"
     if status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
@@ -78,7 +78,7 @@ def _check_status(response: requests.Response, part: Part) -> None:
         raise Refused(_page(response, next(_chunks(response), b"")) or "the server answered with a web page")
     if status == HTTPStatus.PARTIAL_CONTENT and _range_start(response) != part.size:
         part.restart()
-        raise _Interrupted("the server sent another part than was asked for")
+        raise _Interrupted("the server sent a different range than requested")
     if status == HTTPStatus.OK:
         part.restart()
 
@@ -89,7 +89,7 @@ def _range_start(response: requests.Response) -> int | None:
 
 
 def _check_total(response: requests.Response, part: Part, size: int | None) -> int | None:
-    """How many bytes the whole file will have; Refused if that is not what it should have."""
+    """Number of bytes of the whole file, None if unknown; Refused if it is not `size`."""
     length = response.headers.get("Content-Length", "")
     announced = part.size + int(length) if length.isdigit() else None
     if size is not None and announced is not None and announced != size:
@@ -112,19 +112,19 @@ def _receive(response: requests.Response, part: Part, total: int | None, reach: 
 
 
 def _chunks(response: requests.Response) -> Iterator[bytes]:
-    """The body as it was sent: some servers call a .gz file a text that is packed for the way, to be unpacked here."""
+    """The body as it was sent. Not decoded: some servers declare a .gz file as a text with gzip encoding."""
     return iter(response.raw.stream(HEAD, decode_content=False))
 
 
 def _page(response: requests.Response, head: bytes) -> str:
-    """What to say of an answer that begins as a web page does; empty if it does not."""
+    """Message for an answer that starts like a web page; empty if it does not."""
     page = web_page(head)
     where = f" (redirected to {response.url})" if response.history else ""
     return f"the server answered with {page}{where} instead of the file" if page else ""
 
 
 def reason(error: Exception) -> str:
-    """One line of what requests and urllib3 wrap several times."""
+    """The innermost cause, on one line: requests and urllib3 wrap errors several times."""
     if isinstance(error, requests.exceptions.ConnectTimeout):
         return "no connection within the time limit"
     if isinstance(error, requests.exceptions.Timeout) or "Read timed out" in str(error):

@@ -1,9 +1,9 @@
-"""TensorFlow networks that were published as pickles, read as data.
+"""Reads TensorFlow networks that were published as pickles, as data.
 
-A pickle names what it is made of ("numpy.ndarray", "tfutil.Network") and calls it. Here each of the few names that such
-files need stands for a record of our own that keeps what it is given and does nothing; every other name is refused. So
-neither NumPy nor any code of the file runs on what the file says, and the source of networks that these files carry
-stays a text among others. Arrays are made afterwards, from records whose type, shape and bytes fit together.
+A pickle names classes and functions ("numpy.ndarray", "tfutil.Network") and calls them. These files need only a few
+names. Here, each of these names makes a record that stores its arguments and does nothing. Every other name is refused.
+So neither NumPy nor code of the file runs while the file is read. The files also contain source code of networks, which
+stays plain text. Arrays are made afterwards, from records whose type, shape and bytes fit together.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 
 class RefusedError(Exception):
-    """A file asks for what is not read; says what."""
+    """The file contains something that is not allowed. The message says what."""
 
 
 def read_networks(path: Path) -> dict[str, Tensor]:
-    """The variables of the networks in a file: `<position>/<variable>`, such as `2/4x4/Conv/weight`.
+    """The variables of the networks in a file, named `<position>/<variable>`, such as `2/4x4/Conv/weight`.
 
     The files of PGGAN and StyleGAN2 hold three networks: generator, discriminator, and the generator's moving average.
-    The parts of one (StyleGAN2's `synthesis` and `mapping`) come before the variable: `2/synthesis/4x4/Conv/weight`.
+    A part of a network (StyleGAN2's `synthesis` or `mapping`) comes before the variable: `2/synthesis/4x4/Conv/weight`.
     """
     import torch
 
@@ -40,7 +40,7 @@ def read_networks(path: Path) -> dict[str, Tensor]:
 
 
 class _Record:
-    """What a pickle makes, as what it is made of: arguments and state."""
+    """Stores the arguments and the state of an object of the pickle."""
 
     arguments: tuple[Any, ...] = ()
     state: Any = None
@@ -53,11 +53,11 @@ class _Record:
 
 
 class _Network(_Record):
-    """State: a mapping with the `variables`, pairs of name and value, and with the `components`, networks by name."""
+    """State: a mapping with `variables` (pairs of name and value) and `components` (networks by name)."""
 
 
 class _Array(_Record):
-    """State: version, shape, type, whether columns come first, bytes."""
+    """State: version, shape, type, whether the order is Fortran, bytes."""
 
 
 class _Scalar(_Record):
@@ -65,7 +65,7 @@ class _Scalar(_Record):
 
 
 class _Type(_Record):
-    """First argument: a code such as f4. State: version, byte order, and what only structured types have."""
+    """First argument: a code such as f4. State: version, byte order, then fields of structured types only."""
 
 
 _KNOWN = {
@@ -80,7 +80,8 @@ _KNOWN = {
 }
 
 
-# Not the unpickler in C, which reserves memory up to whatever place in its memo a file names; bytearrays do the like.
+# Not the C unpickler: a file can make it reserve any amount of memory by naming a high place in its memo. BYTEARRAY8
+# does the same in both unpicklers, so it is left out.
 class _Reader(pickle._Unpickler):
     dispatch = {code: load for code, load in pickle._Unpickler.dispatch.items() if code != pickle.BYTEARRAY8[0]}
 
@@ -93,7 +94,7 @@ class _Reader(pickle._Unpickler):
 
 def _variables(network: Any, parts: bool = True) -> Iterator[tuple[str, Any]]:
     if not isinstance(network, _Network) or not isinstance(network.state, dict):
-        raise RefusedError("it holds something else than networks")
+        raise RefusedError("it holds something other than networks")
     yield from network.state["variables"]
     if parts:
         for part, inner in network.state.get("components", {}).items():
@@ -111,14 +112,14 @@ def _array(value: Any) -> np.ndarray:
         raise RefusedError(f"it holds a {type(value).__name__} where an array should be")
     dtype = np.dtype(_type_name(kind))
     if not isinstance(data, bytes) or len(data) != math.prod(shape) * dtype.itemsize:
-        raise RefusedError(f"it declares an array of shape {shape} and does not hold it")
+        raise RefusedError(f"it declares an array of shape {shape}, but its bytes do not fit")
     array = np.frombuffer(data, dtype).reshape(shape, order="F" if columns_first else "C")
-    return array.astype(dtype.newbyteorder("="))  # a copy, since bytes cannot be written to
+    return array.astype(dtype.newbyteorder("="))  # a copy: the bytes are read-only
 
 
 def _type_name(kind: Any) -> str:
-    """Byte order, then one of NumPy's types of numbers, such as <f4."""
+    """NumPy name of a number type: byte order, kind, size, such as <f4."""
     name = f"{kind.state[1]}{kind.arguments[0]}" if isinstance(kind, _Type) else ""
     if not re.fullmatch("[<>|=][fiu][1248]", name):
-        raise RefusedError(f"it holds values of type '{name}', which are no numbers")
+        raise RefusedError(f"it holds values of type '{name}', which are not numbers")
     return name

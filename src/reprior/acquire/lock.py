@@ -1,4 +1,4 @@
-"""data/sources.lock: what was acquired, from where, when, under which licence; and what is pinned by it."""
+"""data/sources.lock: the file, origin, date and licence of each download. Pins files without a published hash."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from reprior.errors import UserError
 from reprior.machine.files import write_text
 
 _HEADER = """\
-# What was downloaded, and from where. A file for which its publisher gives no hash is held to the one here: where the
-# publisher has changed it and you accept that, remove its entry.
+# What was downloaded, and from where. If its publisher gives no hash, a file must have the hash recorded here. If the
+# publisher changed the file and you accept the new one, remove its entry.
 """
 
 
 class Entry(BaseModel):
-    """One acquired source."""
+    """Record of one source."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     file: str
-    """The publisher's name of the file that was got."""
+    """The publisher's name of the file."""
     size: int
     sha256: str
     origin: str
@@ -41,24 +41,24 @@ _ENTRIES = TypeAdapter(dict[str, Entry])
 
 
 class Lock:
-    """The lock file at `path`. Several processes may write to it at once."""
+    """The lock file at `path`. Several processes may write to it at the same time."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def entries(self) -> Mapping[str, Entry]:
-        """What it holds, by source; UserError if it was damaged."""
+        """All records by source; UserError if the file is damaged."""
         if not self.path.exists():
             return {}
         try:
             return _ENTRIES.validate_python(yaml.safe_load(self.path.read_text(encoding="utf-8")) or {})
         except (yaml.YAMLError, UnicodeDecodeError, ValidationError) as error:
             raise UserError(
-                f"{self.path}: is damaged; mend it, or remove it to pin all downloads anew: {error}"
+                f"{self.path}: is damaged; repair it, or remove it to pin all downloads again: {error}"
             ) from error
 
     def pinned(self, source: str, variants: Sequence[Variant]) -> tuple[Variant, ...]:
-        """The variants, held to what was recorded where their publisher gives no whole hash."""
+        """The variants. If one has no complete published hash, it gets the recorded size and hash."""
         entry = self.entries().get(source)
         pin = {"size": entry.size, "sha256": entry.sha256} if entry else {}
         return tuple(
@@ -66,7 +66,7 @@ class Lock:
         )
 
     def record(self, source: str, file: str, found: Fingerprint, origin: str, licence: str) -> None:
-        """Note what was acquired, unless the same is noted already."""
+        """Record a download, unless the same hash is already recorded."""
         with self._alone():
             entries = dict(self.entries())
             if source in entries and entries[source].sha256 == found.sha256:

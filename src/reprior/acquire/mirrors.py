@@ -1,12 +1,13 @@
-"""Downloads that lie somewhere on this machine already, under whatever name: found by size, then hash."""
+"""Finds downloads that are already on this machine under any name, by size and then hash."""
 
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from reprior.acquire.fingerprint import HEAD, Fingerprint, Hasher, chunks, fingerprint, objection, unlikely
+from reprior.acquire.fingerprint import HEAD, Fingerprint, fingerprint, objection, unlikely
 from reprior.acquire.registry import Variant
 from reprior.errors import UserError
 from reprior.machine.files import written_atomically
@@ -15,7 +16,7 @@ Found = tuple[Path, Variant, Fingerprint]
 
 
 def find(variants: Sequence[Variant], folders: Sequence[Path]) -> Found | None:
-    """The first file in the folders and below that is one of the variants; an earlier variant is preferred."""
+    """The first file in the folders and their subfolders that is one of the variants. Prefers an earlier variant."""
     files = [file for folder in folders for file in _files(folder)]
     for wanted in variants:
         for path, size in files:
@@ -27,18 +28,15 @@ def find(variants: Sequence[Variant], folders: Sequence[Path]) -> Found | None:
 
 
 def copy(path: Path, target: Path, expected: Fingerprint) -> None:
-    """Copy a file that was recognised, whole or not at all."""
-    hasher = Hasher()
-    with written_atomically(target) as temporary, path.open("rb") as source, temporary.open("wb") as file:
-        for chunk in chunks(source):
-            hasher.update(chunk)
-            file.write(chunk)
-        if hasher.fingerprint() != expected:
+    """Copy a file; `target` gets its name only if the copy has the `expected` fingerprint."""
+    with written_atomically(target) as temporary:
+        shutil.copyfile(path, temporary)
+        if fingerprint(temporary) != expected:
             raise UserError(f"{path}: changed while it was copied to {target}; run again")
 
 
 def _files(folder: Path) -> Iterator[tuple[Path, int]]:
-    """Every readable plain file below `folder` with its size, in the order of their names."""
+    """Every readable regular file below `folder` with its size, in order of name."""
     for parent, folders, names in os.walk(folder):
         folders.sort()
         for path in (Path(parent, name) for name in sorted(names)):
@@ -47,7 +45,7 @@ def _files(folder: Path) -> Iterator[tuple[Path, int]]:
 
 
 def _possible(path: Path, size: int, wanted: Variant) -> bool:
-    """Whether it is worth hashing the file. Without a published size, its first bytes must be of the right kind."""
+    """Whether the file is worth hashing. If no size is published, its first bytes must fit the kind of file."""
     if wanted.size is not None:
         return size == wanted.size
     if not wanted.sha256_prefix:

@@ -1,4 +1,4 @@
-"""Downloads over the network that are verified before they get their name."""
+"""Downloads over the network. A file gets its name only after it is verified."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from reprior.acquire.registry import Variant
 
 
 def downloads(wanted: Variant, target: Path, patience: Patience) -> Iterator[tuple[str, Callable[[], Fingerprint]]]:
-    """Every address of a file, and what brings it from there to `target`, or raises Refused."""
+    """Each address of a file, with a function that downloads it from there to `target` or raises Refused."""
     for url in wanted.urls:
         yield url, partial(_from_https, url, wanted, target, patience)
     if wanted.gdrive:
@@ -29,7 +29,7 @@ def _from_https(url: str, wanted: Variant, target: Path, patience: Patience) -> 
         resumed = part.size > 0
         _check_room(target.parent, wanted, part.size)
         wrong = _attempt(url, part, wanted, patience)
-        if wrong and resumed:  # perhaps only what an earlier run left
+        if wrong and resumed:  # perhaps only the bytes of the earlier run are wrong
             part.restart()
             wrong = _attempt(url, part, wanted, patience)
         if wrong:
@@ -58,7 +58,7 @@ def _from_drive(file_id: str, wanted: Variant, target: Path, patience: Patience)
 
 
 def _check_room(folder: Path, wanted: Variant, there: int) -> None:
-    """Better now than after an hour of downloading."""
+    """Fail now if the disk is too small, not after an hour of downloading."""
     folder.mkdir(parents=True, exist_ok=True)
     if wanted.size is not None and shutil.disk_usage(folder).free < wanted.size - there:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))

@@ -1,4 +1,4 @@
-"""When to wait for a server, when to try again, and when to give up."""
+"""How long to wait for a server, and when to give up."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ class Patience:
 
     connect_seconds: float = 10.0
     read_seconds: float = 60.0
-    """Time without a single byte."""
+    """Time without any new byte."""
     tries: int = 4
-    """How often an address may fail in succession without having sent anything new."""
+    """Number of failures in a row, without any new byte, after which an address is given up."""
     pause_seconds: float = 1.0
-    """Before a further try; doubled each time that nothing new came."""
+    """Pause before the next try. It doubles after each failure without a new byte."""
 
 
 PATIENT = Patience()
 
 
 class Refused(Exception):  # noqa: N818 - not an error: the next address may have the file
-    """An address does not give the file; says why."""
+    """An address does not give the file. The message says why."""

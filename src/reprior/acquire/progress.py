@@ -1,10 +1,9 @@
-"""How far a download is, how fast, and how long it will take."""
+"""Shows the progress, speed and remaining time of a download."""
 
 from __future__ import annotations
 
 import sys
 import time
-from types import TracebackType
 
 from tqdm import tqdm
 
@@ -12,7 +11,7 @@ _LINE_SECONDS = 10.0
 
 
 class Progress:
-    """A bar of bytes on a terminal; elsewhere, as in a log, a line every ten seconds."""
+    """A progress bar on a terminal; a line every ten seconds elsewhere, such as in a log."""
 
     def __init__(self, label: str, total: int | None, done: int = 0, every_seconds: float = _LINE_SECONDS) -> None:
         self.label, self.total, self.every_seconds = label, total, every_seconds
@@ -23,7 +22,7 @@ class Progress:
         self.began = self.shown = time.monotonic()
 
     def reach(self, done: int) -> None:
-        """Show that `done` bytes are there."""
+        """Show that `done` bytes are downloaded."""
         if self.bar.disable:
             self._line(done)
         else:
@@ -34,19 +33,14 @@ class Progress:
         if now - self.shown < self.every_seconds:
             return
         self.shown = now
-        rate = max(done - self.first, 1) / (now - self.began)
-        left = f" of {_bytes(self.total)}" if self.total else ""
-        until = f", {tqdm.format_interval((self.total - done) / rate)} left" if self.total else ""
-        print(f"{self.label}: {_bytes(done)}{left}, {_bytes(rate)}/s{until}", file=sys.stderr, flush=True)
+        layout = "{n_fmt}B of {total_fmt}B, {rate_fmt}, {remaining} left" if self.total else "{n_fmt}B, {rate_fmt}"
+        meter = tqdm.format_meter(
+            done, self.total or 0, now - self.began, unit="B", unit_scale=True, initial=self.first, bar_format=layout
+        )
+        print(f"{self.label}: {meter}", file=sys.stderr, flush=True)
 
     def __enter__(self) -> Progress:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.bar.close()
-
-
-def _bytes(count: float) -> str:
-    return f"{tqdm.format_sizeof(count)}B"

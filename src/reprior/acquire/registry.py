@@ -1,4 +1,4 @@
-"""The known downloads: by which facts a file is recognised, under which licence, and where it is to be had."""
+"""The known downloads: how each file is recognised, its licence and its addresses."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ REGISTRY = Path(__file__).with_name("sources.yaml")
 
 Item = TypeVar("Item")
 Several = Annotated[tuple[Item, ...], Field(strict=False)]
-"""A list in YAML, which must not change afterwards."""
+"""A list in YAML, read as a tuple."""
 FileName = Annotated[str, Field(pattern=r"^\w[\w.-]*$")]
 SourceName = Annotated[str, Field(pattern=r"^\w[\w.-]*(/\w[\w.-]*)+$")]
 Address = Annotated[str, Field(pattern=r"^https?://[^\s/]+/\S+$")]
@@ -29,17 +29,17 @@ class _Facts(BaseModel):
 
 
 class Variant(_Facts):
-    """One file that a source may be made of."""
+    """One file that is accepted as a source."""
 
     file: FileName
-    """The publisher's name of it."""
+    """The publisher's name of the file."""
     size: Annotated[int, Field(gt=0)] | None = None
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
     md5: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")] | None = None
     sha256_prefix: Annotated[str, Field(pattern=r"^[0-9a-f]{8,63}$")] | None = None
-    """The first digits, where the publisher gives no more."""
+    """The first digits, if the publisher gives no more."""
     urls: Several[Address] = ()
-    """Mirrors, in the order in which they are tried."""
+    """Addresses, in the order in which they are tried."""
     gdrive: Annotated[str, Field(pattern=r"^[\w-]{20,}$")] | None = None
     """The id of the file on Google Drive."""
     note: str = ""
@@ -47,21 +47,21 @@ class Variant(_Facts):
     @model_validator(mode="after")
     def _can_be_had(self) -> Variant:
         if not (self.addresses or (self.size and self.hashed)):
-            raise ValueError("needs an address, or size and hash by which it is found in a mirror")
+            raise ValueError("needs an address, or a size and a hash to find it in a mirror")
         return self
 
     @property
     def hashed(self) -> bool:
-        """Whether a whole hash is known, so that the file is recognised wherever it lies."""
+        """Whether a complete hash is known, so that the file is recognised in any folder."""
         return bool(self.sha256 or self.md5)
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """Where a person finds the file."""
+        """Addresses to open in a browser."""
         return (*self.urls, *([f"https://drive.google.com/uc?id={self.gdrive}"] if self.gdrive else []))
 
     def facts(self) -> dict[str, str]:
-        """What it is recognised by, for a message."""
+        """Size and hashes for a message."""
         known = {
             "size": f"{self.size:,} bytes" if self.size else "",
             "sha256": self.sha256 or (f"{self.sha256_prefix}..." if self.sha256_prefix else ""),
@@ -71,17 +71,17 @@ class Variant(_Facts):
 
 
 class Source(_Facts):
-    """What is stored as one file under data/raw/: any one of the variants."""
+    """One file under data/raw/. Any one of the variants is accepted."""
 
     licence: Annotated[str, Field(min_length=3)]
     page: Address | None = None
-    """Where the publisher describes it."""
+    """The publisher's page about it."""
     accepts: Annotated[Several[Variant], Field(min_length=1)]
 
     @model_validator(mode="after")
     def _told_apart(self) -> Source:
         if len({variant.file for variant in self.accepts}) < len(self.accepts):
-            raise ValueError("two variants of the same file name")
+            raise ValueError("two variants have the same file name")
         return self
 
 
@@ -96,7 +96,7 @@ def sources() -> Mapping[str, Source]:
 
 
 def read_registry(path: Path) -> Mapping[str, Source]:
-    """A registry file, checked; UserError if an entry is malformed."""
+    """Read and check a registry file; UserError if an entry is malformed."""
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
     try:
         return MappingProxyType(_Registry(sources=content).sources)
@@ -105,7 +105,7 @@ def read_registry(path: Path) -> Mapping[str, Source]:
 
 
 def known_source(name: str) -> Source:
-    """The source of this name; UserError with the nearest one if there is none."""
+    """The source of this name; UserError with the nearest name if there is none."""
     if name in sources():
         return sources()[name]
     close = difflib.get_close_matches(name, sources(), n=1, cutoff=0.3)

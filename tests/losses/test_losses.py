@@ -1,4 +1,4 @@
-"""Losses against closed forms and the lpips package, and their weighted sums in methods."""
+"""Losses compared with closed forms and with the lpips package, and their weighted sums in methods."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def test_lpips_repeats_one_channel(package: Any, raw: Path) -> None:
 
 def test_lpips_refuses_what_it_cannot_compare(raw: Path) -> None:
     gaussian = Gaussian(SHAPE, rng(), ratio=0.01)
-    with pytest.raises(UserError, match="measurements of the operator gaussian are no pictures; use squared-error"):
+    with pytest.raises(UserError, match="measurements of the operator gaussian are not pictures; use squared-error"):
         LPIPS(torch.zeros(2, 43), gaussian, raw, net="squeeze")
     shape = (3, 2, 2)
     with pytest.raises(UserError, match="pictures of 2 x 2 are too small for net squeeze"):

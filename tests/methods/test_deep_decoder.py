@@ -1,4 +1,4 @@
-"""The Deep Decoder: its size, its layers against PyTorch's own, and how it fits."""
+"""The Deep Decoder: its size, its layers compared with PyTorch's, and how it fits."""
 
 from __future__ import annotations
 
@@ -68,12 +68,12 @@ def test_too_few_measurements_for_any_decoder_are_an_error() -> None:
 
 @pytest.mark.parametrize("sides", [(32, 40), (40, 32), (16, 16)])
 def test_sides_that_cannot_be_doubled_four_times_are_an_error(sides: tuple[int, int]) -> None:
-    with pytest.raises(UserError, match=f"multiples of 16, .* and not {sides[0]} x {sides[1]}"):
+    with pytest.raises(UserError, match=f"multiples of 16, .*; got {sides[0]} x {sides[1]}"):
         DeepDecoder(2, (3, *sides))
 
 
 def plain(network: DeepDecoder, u: Tensor) -> Tensor:
-    """The same written with PyTorch's layers, one after the other, every bias added."""
+    """The same network of PyTorch's layers, with every bias added."""
     h = u
     for layer, (conv, norm) in enumerate(zip(network.convs, network.norms, strict=True)):
         corners = network.form == "hybrid"

@@ -1,4 +1,4 @@
-"""What holds for every method: an image does not feel its neighbours."""
+"""What holds for every method: an image does not depend on its neighbours."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SMALL_DIP = {"scales": 2, "channels": 8, "input_depth": 4}
 
 
 def run(method: str, problem: Problem, generator: Generator, steps: int) -> Reconstruction:
-    """One method by name; those that begin from another result begin from CSGM's first latents."""
+    """Run one method by name. Those that start from another result start from CSGM's first latents."""
     generator = copy.deepcopy(generator).to(problem.y.dtype)
     z = problem.draw("start", generator.draw_latent)
     start = Reconstruction(generator.image(z), z, status=("ok",) * len(problem))

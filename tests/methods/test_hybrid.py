@@ -29,7 +29,7 @@ SHAPE = (3, 32, 32)
 
 
 class Doubled(Generator):
-    """A generator of 16 pixels, twice as large."""
+    """A generator of 16 x 16 images, which it doubles in size."""
 
     image_shape = SHAPE
 
@@ -47,13 +47,13 @@ class Doubled(Generator):
 
 @pytest.fixture
 def problem(truth: Any) -> Problem:
-    """In float64, and measured in full."""
+    """Images in float64, measured in full."""
     images = functional.interpolate(truth(3).double(), size=SHAPE[1:], mode="bilinear")
     return Problem(images, Identity(SHAPE, torch.Generator()), "s", "c", ("0", "1", "2"))
 
 
 def begun(result: Reconstruction, watch: Watch) -> Reconstruction:
-    """The method's state after the marked steps, as the stage hands it to the next."""
+    """The method's state after the marked steps, as the stage passes it to the next method."""
     state = {key.removeprefix(f"{PRE}."): tensor for key, tensor in watch.marked.items()}
     return Reconstruction(state["kept.x"], state.get("variables.z"), status=result.status, state=state, updates=PRE)
 
@@ -152,12 +152,12 @@ def test_it_counts_what_it_optimises(problem: Problem, ready: Any) -> None:
 def test_a_start_that_is_a_result_and_no_state_is_an_error(problem: Problem, ready: Any) -> None:
     generator, gan, dd = ready
     finished = Reconstruction(dd.images, status=dd.status)
-    with pytest.raises(UserError, match="`decoder` is no such thing; write `gan: csgm@500`"):
+    with pytest.raises(UserError, match="`decoder` is not such a step; write `gan: csgm@500`"):
         hybrid(problem, generator, gan, finished, steps=2, channels=CHANNELS)
 
 
 def test_a_decoder_of_another_size_is_an_error(problem: Problem, ready: Any) -> None:
-    with pytest.raises(UserError, match="Deep Decoder of 237 parameters and begins from one of 127"):
+    with pytest.raises(UserError, match="Deep Decoder of 237 parameters but starts from one of 127"):
         hybrid(problem, *ready, steps=2, channels=CHANNELS + 2)
 
 

@@ -126,7 +126,7 @@ def test_iagan_reaches_below_csgm(make_problem: Any, generator: Generator) -> No
 
 
 def test_iagan_is_two_adams_on_a_copy_of_the_generator(make_problem: Any, generator: Generator) -> None:
-    """Against the plain way, one image at a time over the module's own parameters."""
+    """Compared with plain PyTorch: one image at a time, over the module's own parameters."""
     problem = make_problem(dtype=torch.float64)
     generator.double()
     start = csgm(problem, generator, steps=5)
@@ -227,7 +227,7 @@ def test_dip_fits_and_returns_the_last_output(make_problem: Any) -> None:
 
 
 def test_dip_noise_is_new_in_each_step(make_problem: Any) -> None:
-    """With a rate that moves nothing, only the noise on the input tells the steps apart."""
+    """With a learning rate that changes nothing, the steps differ only by the noise on the input."""
     problem = make_problem(count=1)
     shaken, still = (
         dip(problem, steps=3, lr=1e-30, noise=noise, channels=8, scales=2, input_depth=4).trace for noise in (0.5, 0.0)

@@ -1,4 +1,4 @@
-"""LPIPS against the golden values of real weights, and its refusals."""
+"""LPIPS compared with golden values of real weights, and what it refuses."""
 
 from __future__ import annotations
 

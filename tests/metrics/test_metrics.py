@@ -1,4 +1,4 @@
-"""MSE, PSNR and SSIM against closed forms and an independent implementation."""
+"""MSE, PSNR and SSIM compared with closed forms and an independent implementation."""
 
 from __future__ import annotations
 

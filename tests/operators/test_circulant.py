@@ -19,7 +19,7 @@ def dense(operator: Circulant) -> torch.Tensor:
 
 @pytest.mark.parametrize("shape", [(1, 4, 5), (1, 3, 5)])
 def test_is_a_circulant_matrix_with_flipped_columns(shape):
-    """Undo the signs of the first row's columns: what is left is the circulant matrix of one vector."""
+    """Without the signs of its columns, A is the circulant matrix of one vector."""
     rng = torch.Generator().manual_seed(1)
     n = shape[1] * shape[2]
     g = torch.randn(n, generator=rng).double().numpy()

@@ -50,7 +50,7 @@ def test_dagger_reaches_its_tolerance_in_float32(ratio):
 
 
 def test_back_projection_never_hurts():
-    """Without noise ||x_hat + A^+(y - A x_hat) - x|| <= ||x_hat - x||: what is left is the part in A's null space."""
+    """Without noise ||x_hat + A^+(y - A x_hat) - x|| <= ||x_hat - x||: only the part in A's null space remains."""
     operator = gaussian(ratio=0.5)
     x, x_hat = torch.rand(2, 4, *SHAPE, generator=torch.Generator().manual_seed(2)).unbind()
     projected = x_hat + operator.A_dagger(operator.A(x) - operator.A(x_hat))

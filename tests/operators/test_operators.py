@@ -1,4 +1,4 @@
-"""What every operator promises (DESIGN 4.3), over operators and settings."""
+"""What every operator must do, for many operators and settings."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ def test_is_the_pseudo_inverse_at_every_size_and_scale(m, more, rows, exponent):
 
 
 def test_starts_again_where_rounding_makes_the_running_residual_drift():
-    """With products of eleven bits, where a single run of conjugate gradients misses the tolerance."""
+    """With products of eleven bits, a single run of conjugate gradients misses the tolerance."""
     matrix, y = random(36, 40, dtype=torch.float32), random(3, 36, seed=1, dtype=torch.float32)
 
     def A(x: torch.Tensor) -> torch.Tensor:

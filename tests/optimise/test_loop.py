@@ -1,4 +1,4 @@
-"""The optimisation loop: its path, what it keeps, and what it does when cut short."""
+"""The optimisation loop: its path, what it keeps, and what happens when it is interrupted."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def assert_same(one: Optimum, other: Optimum) -> None:
 
 
 class CutError(Exception):
-    """Stands for whatever may end a job."""
+    """Anything that may end a job."""
 
 
 def cut_at(step: int, how: Callable[[], None]) -> Objective:
@@ -131,7 +131,7 @@ def test_schedule_scales_every_rate_and_project_holds_after_each_step() -> None:
         return 0.0 if step >= 10 else 1.0
 
     found = minimise(bumpy, START, steps=20, lr=RATES, schedule=halt, keep="last")
-    # The moves after steps 10 to 18 have rate zero; only the noise differs then, which is the same for equal x.
+    # The updates after steps 10 to 18 have rate zero: x stays the same and only the noise differs.
     moved = minimise(bumpy, START, steps=11, lr=RATES, keep="last")
     assert torch.equal(found.trace[:, :11], moved.trace)
 

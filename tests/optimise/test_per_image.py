@@ -1,4 +1,4 @@
-"""N networks at once against each by itself."""
+"""N networks at once, compared with each alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Projections against their definitions and a general solver."""
+"""Projections compared with their definitions and a general solver."""
 
 from __future__ import annotations
 

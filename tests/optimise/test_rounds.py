@@ -1,4 +1,4 @@
-"""Rounds: the loop entered again with other variables, and resumed within any of them."""
+"""Rounds: the loop runs again with other variables, and can be resumed in any round."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ STEPS = (12, 7, 9)
 
 
 class CutError(Exception):
-    """Whatever may end a job."""
+    """Anything that may end a job."""
 
 
 def in_rounds(watch: Watch | None = None, cut_at: tuple[int, int] | None = None) -> Optimum:
-    """Three rounds: each starts where the last one ended, with one variable more."""
+    """Three rounds. Each starts where the one before ended, with one more variable."""
     found: list[Optimum] = []
     start = {"a": torch.linspace(-1, 2, 12).view(4, 3)}
     for number, steps in enumerate(STEPS):

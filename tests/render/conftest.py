@@ -48,7 +48,7 @@ table,fourier-30,iagan,psnr,25.50,
 times,sr-x4,csgm,seconds,30,
 times,sr-x4,iagan,seconds,100,
 """
-"""What the paper says besides, so that each verdict is there."""
+"""More numbers of the paper, so that each verdict occurs."""
 DEMO = {"scale": "demo", "scale_title": "Demo scale", "comparable": False, "note": "drawn data: not comparable"}
 FULL = {"scale": "full", "scale_title": "Full scale", "comparable": True, "note": ""}
 
@@ -182,7 +182,7 @@ class MadeUp:
         return out
 
     def everything(self) -> list[Path]:
-        """One artifact of each kind; their sidecars."""
+        """Render one artifact of each kind; return their sidecars."""
         gaussian = [case for case in self.cases if case.startswith("gaussian")]
         every = list(METHODS)
         made = [
@@ -202,7 +202,7 @@ def made_up(tmp_path: Path) -> MadeUp:
 
 @pytest.fixture
 def figures(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Figure, list[str]]]:
-    """Every figure with the notes below it, in the place of its files, which take most of the time."""
+    """Collects every figure and its notes instead of writing its files, which takes most of the time."""
     made: list[tuple[Figure, list[str]]] = []
 
     def kept(context: Context, figure: Figure, notes: Iterable[str] = ()) -> None:
@@ -217,13 +217,13 @@ def figures(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Figure, list[str]]]:
 
 @pytest.fixture
 def comparable(tmp_path: Path) -> MadeUp:
-    """A fresh made-up study at a scale that is judged against the paper."""
+    """A fresh made-up study at a scale that is compared with the paper."""
     return MadeUp(tmp_path, scale=FULL)
 
 
 @pytest.fixture(scope="session")
 def judged(tmp_path_factory: pytest.TempPathFactory) -> MadeUp:
-    """A made-up study at the papers' scale, with every verdict in its report; not to be changed."""
+    """A made-up study at the papers' scale, with every verdict in its report. Do not change it."""
     study = MadeUp(tmp_path_factory.mktemp("judged"), scale=FULL)
     tables = [
         study.render("table", "table", cases=CASES, methods=list(METHODS), metrics=["psnr", "ssim", "lpips"]),
@@ -236,7 +236,7 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> MadeUp:
 
 @pytest.fixture(scope="session")
 def rendered(tmp_path_factory: pytest.TempPathFactory) -> MadeUp:
-    """A made-up study with one artifact of each kind and the report; not to be changed."""
+    """A made-up study with one artifact of each kind and the report. Do not change it."""
     study = MadeUp(tmp_path_factory.mktemp("rendered"))
     build(study.everything(), study.report, "snakemake --cores 2 <all>")
     return study

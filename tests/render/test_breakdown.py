@@ -1,4 +1,4 @@
-"""The parts of a method's pictures: which are shown, where, and refusals."""
+"""The parts of a method's pictures: which are shown, where, and what is refused."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from reprior.planning.plugins import plugin
 
 PARTS = [["gan", "G part"], ["decoder", "DD part"]]
 RED, BLUE = (2.0, -1.0, -1.0), (-0.1, 0.0, 1.1)
-"""Colours that no picture of the study has, and that are out of [0, 1]."""
+"""Colours that no picture of the study has, outside [0, 1]."""
 
 
 @pytest.fixture
 def study(made_up: Any) -> Any:
-    """A made-up study where the pictures of IAGAN have a red and a blue part."""
+    """A made-up study in which the pictures of IAGAN have a red and a blue part."""
     for batch in made_up.cases["sr-x4"]["batches"]:
         path = made_up.folder / f"sr-x4/iagan/{batch}.safetensors"
         images = load_arrays(path)[0]["images"]

@@ -1,4 +1,4 @@
-"""Claims: the verdict, the number that decides it, and what is said beside it."""
+"""Claims: the verdict, the number that decides it, and the remarks on it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> MadeUp:
 
 
 def claim(**given: Any) -> dict[str, Any]:
-    """As a plan spells it out: IAGAN is better than CSGM, unless something else is `given`."""
+    """A claim as a plan spells it out: IAGAN is better than CSGM, unless `given` says otherwise."""
     bounds = {"above": None, "below": None} if {"above", "below"} & given.keys() else {"above": 0.0, "below": None}
     text = {"name": "better", "text": "It is clearly <better>", "where": "abstract", "note": "our choice"}
     what = {"metric": "psnr", "methods": [["iagan", "csgm"]], "cases": [["sr-x4", "sr-x4"]], "scope": "every"}

@@ -1,4 +1,4 @@
-"""Numbers of each image in groups: where the dots stand, what is lacking, and refusals."""
+"""Numbers per image in groups: where the dots are, what is missing, and what is refused."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def show(study: Any, **settings: Any) -> Any:
 
 
 def dots(axes: Any) -> list[Any]:
-    """The lines that are dots, one a box."""
+    """The lines that are dots, one per box."""
     return [line for line in axes.lines if line.get_linestyle() == "None" and len(line.get_xdata())]
 
 

@@ -1,4 +1,4 @@
-"""Figures: files, what they show, and refusals."""
+"""Figures: their files, what they show, and what is refused."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ def test_its_links_ids_and_labels_are_sound(page: Page) -> None:
 
 def test_it_says_at_which_scale_it_was_made(page: Page) -> None:
     assert "Demo scale; drawn data: not comparable." in page.text
-    assert page.text.count("drawn data: not comparable") >= 5  # once at the top, once an artifact
+    assert page.text.count("drawn data: not comparable") >= 5  # once at the top, once per artifact
 
 
 def test_tables_show_ours_the_papers_and_the_difference(page: Page) -> None:
@@ -112,7 +112,7 @@ def test_the_popover_shows_ours_its_interval_the_papers_and_the_verdict(judged: 
     assert "PSNR [dB] 20.36 19.42–21.47 20.51 -0.15 agrees" in popover
     assert "LPIPS (alex) – – 0.235 – not run" in popover
     assert "SSIM 0.5000 0.5000–0.5000 – – –" in popover
-    assert "seconds an image 1.50 – 30 -28.50 not judged" in popover
+    assert "seconds per image 1.50 – 30 -28.50 not judged" in popover
 
 
 def test_behind_every_cell_are_command_settings_status_and_versions(rendered: Any, page: Page) -> None:
@@ -142,7 +142,7 @@ def test_everything_is_escaped(page: Page) -> None:
 def test_each_picture_is_embedded_once(page: Page) -> None:
     embedded = re.findall(r"data:image/\w+;base64,([A-Za-z0-9+/=]+)", page.source)
     assert len(embedded) == len(set(embedded))
-    # 3 originals; 3 views a method and case, and what sr-x4 observed; 3 figures
+    # 3 originals; 3 views per method and case; 3 observations of sr-x4; 3 figures
     assert len(embedded) == 3 + 3 * (5 + 3 + 6) + 3 + 3
     assert all(base64.b64decode(content)[:3] in (b"\xff\xd8\xff", b"\x89PN") for content in embedded)
 
@@ -159,7 +159,7 @@ def test_methods_of_several_artifacts_come_in_one_order(made_up: Any) -> None:
     for name, methods in orders.items():
         made_up.render("table", name, cases=["sr-x4"], methods=methods, metrics=["mse"])
     build([made_up.folder / f"{name}.json" for name in orders], made_up.report, "make")
-    cost = Page(made_up.report).text.split("seconds an image / peak MiB")[1]
+    cost = Page(made_up.report).text.split("seconds per image / peak MiB")[1]
     assert cost.startswith(" Bicubic CSGM CSGM-BP IAGAN Faces, SR ×4 1.50 / 400")
 
 

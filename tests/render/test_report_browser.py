@@ -29,7 +29,7 @@ addEventListener("message", (event) => document.documentElement.dataset.facts = 
 
 @pytest.fixture(scope="session")
 def chromium() -> str:
-    """Headless Chromium; its absence is an error where CI says that everything must run."""
+    """Headless Chromium. In CI, where everything must run, its absence is an error."""
     names = ("chromium", "chromium-browser", "google-chrome")
     found = next((path for path in map(shutil.which, names) if path), None)
     if found is None and os.environ.get("CI") == "true":
@@ -42,7 +42,7 @@ def chromium() -> str:
 
 
 def facts(chromium: str, page: Path) -> Any:
-    """What the page at `page` wrote into the attribute data-facts of its root."""
+    """What `page` wrote into the attribute data-facts of its root."""
     options = ("--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={page.parent / 'profile'}")
     command = [chromium, *options, "--window-size=1280,900", "--virtual-time-budget=5000", "--dump-dom", page.as_uri()]
     dumped = subprocess.run(command, capture_output=True, text=True, timeout=120)

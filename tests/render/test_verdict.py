@@ -1,4 +1,4 @@
-"""The verdict on our number beside the paper's."""
+"""The verdict on our number compared with the paper's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Losses: what a method minimises, one file each. Nothing here imports torch."""
+"""Losses: what a method minimises, one file each. This module does not import torch."""
 
 from __future__ import annotations
 
@@ -6,4 +6,4 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 DEFAULT: Sequence[Mapping[str, Any]] = ({"name": "squared-error"},)
-"""The loss of a method for which the study names none."""
+"""The loss if the study names none."""

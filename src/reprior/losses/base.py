@@ -1,4 +1,4 @@
-"""What a loss offers, and the weighted sum of several."""
+"""The base class of losses, and the weighted sum of several."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from reprior.operators.base import Operator
 
 
 class Loss(ABC):
-    """How far images are from what was observed.
+    """The distance between images and the observation.
 
     A subclass in `losses/<name>.py` is made once per job. Its positional arguments are any of `y` [N, ...], `operator`
-    and `raw`, the folder of downloads; its keyword-only arguments are its settings. What does not change from step to
-    step is computed there.
+    and `raw`, the folder of downloads; its keyword-only arguments are its settings. The constructor computes what stays
+    the same in every step.
     """
 
     @abstractmethod
@@ -27,7 +27,7 @@ class Loss(ABC):
 
 
 class WeightedSum:
-    """sum_i weight_i loss_i(x) per image, as `loss` of a method in a study lists them. A is applied once."""
+    """sum_i weight_i loss_i(x) per image, over the losses that a study lists under `loss`. A is applied once."""
 
     def __init__(self, specs: Sequence[Mapping[str, Any]], y: Tensor, operator: Operator, raw: Path) -> None:
         self.operator = operator

@@ -1,4 +1,4 @@
-"""LPIPS as a loss: measurements that are pictures should look alike."""
+"""LPIPS as a loss, for measurements that are pictures."""
 
 from __future__ import annotations
 
@@ -24,11 +24,12 @@ SOURCES = {
 
 
 class LPIPS(Loss):
-    """sum_l mean_hw w_l . (y_l - y0_l)^2 per image, of the pictures of A x and of y (Zhang et al. 2018).
+    """sum_l mean_hw w_l . (y_l - y0_l)^2 per image, between the pictures of A x and of y (Zhang et al. 2018).
 
-    ILO (Daras et al. 2021) minimises it with `net: vgg`. Where the operator hides pixels, `fill` says what is compared
-    there: `generated`, the pixels of x on both sides, with a gradient through both, as in ILO's code; `detached`, the
-    same with a gradient through x alone; `black`, nothing on both sides.
+    ILO (Daras et al. 2021) minimises it with `net: vgg`. If the operator hides pixels, `fill` chooses what is there:
+    - `generated`: the pixels of x on both sides, with a gradient through both, as in ILO's code;
+    - `detached`: the same, with a gradient through x only;
+    - `black`: black on both sides.
     """
 
     def __init__(
@@ -43,7 +44,7 @@ class LPIPS(Loss):
         picture = operator.picture(y)
         if picture is None:
             name = type(operator).__name__.lower()
-            raise UserError(f"loss lpips: measurements of the operator {name} are no pictures; use squared-error")
+            raise UserError(f"loss lpips: measurements of the operator {name} are not pictures; use squared-error")
         self.operator, self.picture = operator, picture
         self.fill = fill if operator.hides_pixels else "black"
         self.backbone = Backbone(net, raw / SOURCES["net"][net][0], like=y)

@@ -13,11 +13,11 @@ def back_projection(
 ) -> Reconstruction:
     """x_bp = A^+ (y - A x) + x, where x is another method's result: eq. (10) of IAGAN (Abu Hussein et al. 2020).
 
-    With the `exact` A^+ this is argmin ||x_bp - x|| subject to A x_bp = y, eq. (9), and without noise the error never
-    grows. `bicubic` puts bicubic upsampling in the place of A^+, as the paper says it does for super-resolution and its
-    code does: x_bp then agrees with y only roughly.
+    With the `exact` A^+ this is argmin ||x_bp - x|| subject to A x_bp = y, eq. (9). Without noise, it never increases
+    the error. `bicubic` uses bicubic upsampling instead of A^+, as the paper says for super-resolution and as its code
+    does. A x_bp then equals y only roughly.
 
-    The paper leaves open: nothing; but its numbers of super-resolution are those of `bicubic`, its formula is `exact`.
+    The paper leaves open: nothing. Its formula is `exact`; its super-resolution numbers are those of `bicubic`.
     """
     operator, x = problem.operator, start.images
     inverse = operator.A_dagger if dagger == "exact" else getattr(operator, "upsample", None)

@@ -1,4 +1,4 @@
-"""What a method is given and what it gives back."""
+"""What a method receives and what it returns."""
 
 from __future__ import annotations
 
@@ -30,34 +30,34 @@ class Problem:
     study: str
     case: str
     ids: tuple[str, ...]
-    """The N image ids: seeds hang on them."""
+    """The N image ids. Seeds depend on them."""
     watch: Watch = field(default_factory=Watch)
     """Progress and checkpoints of the optimisation."""
     losses: Sequence[Mapping[str, Any]] = DEFAULT
-    """What `loss` is the weighted sum of."""
+    """The terms of `loss`, with their weights."""
     raw: Path = Path("data/raw")
     """The folder of downloads, for losses that read networks."""
     restarts: tuple[int, ...] = ()
-    """Which restart each row is; empty: each is restart 0."""
+    """The restart number of each row. Empty: 0 for all rows."""
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def __getitem__(self, rows: slice) -> Problem:
-        """A part of the problems, as `problem[8:16]`."""
+        """Some of the problems: `problem[8:16]`."""
         first, last, _ = rows.indices(len(self))
         watch = self.watch.within(f"{first}-{last}")
         return replace(self, y=self.y[rows], ids=self.ids[rows], restarts=self.restarts[rows], watch=watch)
 
     def repeated(self, restarts: int) -> Problem:
-        """Each problem `restarts` times; the restarts of an image are neighbouring rows."""
+        """Each problem `restarts` times. The restarts of one image are adjacent rows."""
         y, ids = self.y.repeat_interleave(restarts, 0), tuple(image for image in self.ids for _ in range(restarts))
         return replace(self, y=y, ids=ids, restarts=tuple(range(restarts)) * len(self))
 
     def draw(self, role: str, sample: Callable[[torch.Generator], Tensor], step: int | None = None) -> Tensor:
         """One draw per row, each from its own seed: [N, ...], on the device and in the dtype of y.
 
-        What is drawn anew in each step names the step.
+        Give `step` for a draw that is new in each step.
         """
         draws = []
         for image, restart in zip(self.ids, self.restarts or (0,) * len(self), strict=True):
@@ -74,11 +74,11 @@ class Problem:
 
     @property
     def loss_is_used(self) -> bool:
-        """False where a study chose a loss and the method did not ask for it."""
+        """False if the study chose a loss that the method did not use."""
         return self.losses is DEFAULT or "_loss" in vars(self)
 
     def loss(self, x: Tensor) -> Tensor:
-        """What is to be minimised, of each row: [N, C, H, W] -> [N]. ||y - A x||^2 unless the study says otherwise."""
+        """The loss of each row: [N, C, H, W] -> [N]. It is ||y - A x||^2 unless the study chooses another."""
         return self._loss(x)
 
     def residual(self, x: Tensor) -> Tensor:
@@ -86,9 +86,9 @@ class Problem:
         return (self.y - self.operator.A(x)).square().flatten(1).sum(1)
 
     def inverted(self, inverse: Callable[[Tensor], Tensor], centred: bool) -> Tensor:
-        """The images that a linear `inverse` makes of y; `centred`: as if images lay in [-1, 1], as IAGAN's do.
+        """Apply a linear `inverse` to y. With `centred`, do it as if images lay in [-1, 1], as IAGAN's do.
 
-        What an inverse fills in where y says nothing is then mid-grey and not black.
+        What y does not determine is then mid-grey instead of black.
         """
         if not centred:
             return inverse(self.y)
@@ -98,30 +98,30 @@ class Problem:
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """What a method found, one row an image."""
+    """The result of a method, one row per image."""
 
     images: Tensor
     """[N, C, H, W] on the [0, 1] scale, not clipped: metrics and pictures clip."""
     latents: Tensor | None = None
-    """[N, *latent_shape], where the method has latents: a later method may start from them."""
+    """[N, *latent_shape] if the method has latents. Another method may start from them."""
     trace: Tensor | None = None
-    """[N, steps] loss at each step, where the method iterates."""
+    """[N, steps] loss at each step, if the method iterates."""
     status: tuple[str, ...] = ()
-    """`ok`, `diverged` (a step was not finite; a finite image is kept, if any was) or `stopped`, one an image."""
+    """Per image: `ok`, `diverged` (a step was not finite; a finite image is kept if there was one) or `stopped`."""
     parts: Mapping[str, Tensor] = field(default_factory=dict)
-    """[N, C, H, W] what the images are the sum of, where a method has such parts: pictures show them."""
+    """[N, C, H, W] each: the parts that add up to the images, if the method has any. Figures show them."""
     numbers: Mapping[str, Tensor] = field(default_factory=dict)
-    """[N] what else is worth knowing of each image: further metrics, described in `metrics/beside.py`."""
+    """[N] each: further numbers per image, described in `metrics/beside.py`."""
     state: Mapping[str, Tensor] = field(default_factory=dict)
-    """[N, ...] `variables.z`, `exp_avg.z`, `exp_avg_sq.z`: where a method stood after `updates` of its steps.
+    """[N, ...] each: the method's state after `updates` steps: `variables.z`, `exp_avg.z`, `exp_avg_sq.z`.
 
-    Given to a method that begins from there, `start: csgm@500` in a study."""
+    For a method that starts from that step: `start: csgm@500` in a study."""
     updates: int = 0
     loss: Tensor | None = None
-    """[N] loss of the images, where the method iterates: it tells which of several restarts is the best."""
+    """[N] loss of the images, if the method iterates. The restart with the lowest loss is kept."""
 
     def __getitem__(self, rows: slice | Tensor) -> Reconstruction:
-        """Some of the images: `reconstruction[8:16]`, or their rows as a tensor."""
+        """Some of the images: `reconstruction[8:16]`, or a tensor of row numbers."""
         columns = (self.latents, self.trace, self.loss)
         latents, trace, loss = (None if value is None else value[rows] for value in columns)
         mappings = ({key: v[rows] for key, v in each.items()} for each in (self.parts, self.numbers, self.state))
@@ -141,10 +141,10 @@ def solve(
     restarts: int = 1,
     **settings: Any,
 ) -> Reconstruction:
-    """`method(problem, *given, **settings)`, at most `chunk` images at a time, and fewer if they do not fit the GPU.
+    """Run `method(problem, *given, **settings)` on `chunk` images at a time, or fewer if they do not fit the GPU.
 
-    `given` is what the method needs besides the problem: a generator, another method's result. The outcome does not
-    depend on `chunk`. Of several `restarts` the one of the lowest loss is kept, per image.
+    `given` is what the method needs besides the problem: a generator, another method's result. The result does not
+    depend on `chunk`. Of several `restarts`, the one with the lowest loss is kept for each image.
     """
     size = chunk or len(problem)
     parts: list[Reconstruction] = []
@@ -166,7 +166,7 @@ def solve(
 def _best_of(
     restarts: int, method: Callable[..., Reconstruction], problem: Problem, *given: Any, **settings: Any
 ) -> Reconstruction:
-    """The restarts are more rows of the same batch, each from draws of its own."""
+    """Run the restarts as extra rows of one batch, each with its own draws, and keep the best one of each image."""
     problem = problem.repeated(restarts) if restarts > 1 else problem
     found = method(problem, *given, **settings)
     if not problem.loss_is_used:
@@ -174,7 +174,7 @@ def _best_of(
     if restarts == 1:
         return found
     if found.loss is None:
-        raise UserError(f"case {problem.case}: `restarts` need a method that tells its loss; remove them")
+        raise UserError(f"case {problem.case}: `restarts` need a method that reports its loss; remove them")
     firsts = torch.arange(0, len(found.loss), restarts, device=found.loss.device)
     return found[found.loss.view(-1, restarts).argmin(1) + firsts]
 

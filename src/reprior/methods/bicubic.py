@@ -11,15 +11,15 @@ def bicubic(problem: Problem, *, centred: bool = True) -> Reconstruction:
 
     IAGAN (Abu Hussein et al. 2020), Tables 2 and 3.
 
-    The paper leaves open: which interpolation (ours: the one that its released code takes for A^+); what lies beyond
-    the border (`centred`: mid-grey, as in the released code, whose images lie in [-1, 1] and whose A pads with zeros;
-    otherwise black).
+    The paper leaves open: which interpolation (ours: the one that its released code uses for A^+); what lies beyond
+    the border (with `centred` mid-grey, as in the released code, whose images lie in [-1, 1] and whose A pads with
+    zeros; otherwise black).
     """
     upsample = getattr(problem.operator, "upsample", None)
     if upsample is None:
         name = type(problem.operator).__name__
         raise UserError(
             f"case {problem.case}: method bicubic needs an operator that downsamples, such as {{name: bicubic, "
-            f"scale: 4}}, and not {name}; remove the method from the case or use `naive`"
+            f"scale: 4}}, not {name}; remove the method from the case or use `naive`"
         )
     return Reconstruction(problem.inverted(upsample, centred), status=("ok",) * len(problem))

@@ -21,14 +21,14 @@ def csgm(
     keep: Literal["best", "last"] = "best",
     z_penalty: NonNegative = 0.0,
 ) -> Reconstruction:
-    """x = G(z), z = argmin f(z) = ||y - A G(z)||^2 + z_penalty ||z||^2, by Adam from a z of the prior.
+    """x = G(z), z = argmin f(z) = ||y - A G(z)||^2 + z_penalty ||z||^2, by Adam from a random z.
 
     Bora, Jalal, Price, Dimakis: Compressed Sensing using Generative Models, ICML 2017; eq. (2) of IAGAN (Abu Hussein et
     al. 2020), whose settings for BEGAN are the defaults (PGGAN: 1800 steps; noise: half the steps).
 
-    The paper leaves open: the start (ours: one draw of the prior; IAGAN's released code takes the best of 5 starts,
-    `restarts: 5` in a study, each optimised by itself, and their last iterates, `keep`). Bora et al. divide ||.||^2 by
-    the number m of measurements: their weight of the penalty is ours / m.
+    The paper leaves open: the start (ours: one draw of the prior). IAGAN's released code optimises 5 starts separately,
+    takes the last iterate of each (`keep: last`) and keeps the best (`restarts: 5` in a study). Bora et al. divide
+    ||.||^2 by the number m of measurements, so their penalty weight is ours / m.
     """
 
     def f(variables: Variables, step: int) -> tuple[torch.Tensor, Variables]:

@@ -1,4 +1,4 @@
-"""The Deep Decoder: a small network that has seen nothing, fitted to one observation."""
+"""The Deep Decoder: a small untrained network, fitted to one observation."""
 
 from __future__ import annotations
 
@@ -27,13 +27,16 @@ def deep_decoder(
 ) -> Reconstruction:
     """x = DD(theta), theta = argmin ||A DD(theta) - y||^2, eq. (1), by Adam from random weights.
 
-    Heckel, Hand: Deep Decoder, ICLR 2019, as Daniels, Hand, Heckel (2020) use it beside their hybrid, whose settings
-    are the defaults. The k `channels` of each layer are the most with fewer parameters than measurements, |theta| < m.
+    Heckel, Hand: Deep Decoder, ICLR 2019, as Daniels, Hand, Heckel (2020) compare it with their hybrid. The defaults
+    are their settings. By default, k (`channels` of each layer) is the largest with |theta| < m: fewer parameters than
+    measurements.
 
-    The paper leaves open: whether dim z of the hybrid's GAN counts, too (`beside`: 64 and 100 give the counts of its
-    Fig. 7, with the same k for the decoder alone); the layers (`form`: told by those counts; `heckel` is the original);
-    the network's input (ours: one fixed draw an image) and first weights (PyTorch's); which iterate is the result
-    (`keep`: the last one, as Algorithm 1 reads; the original keeps the best).
+    The paper leaves open:
+    - whether dim z of the hybrid's GAN counts, too (`beside`: 64 and 100 give the counts of its Fig. 7, with the same k
+      for the decoder alone);
+    - the layers (`form`: `hybrid` is known from those counts; `heckel` is the original);
+    - the network's input (ours: one fixed draw per image) and first weights (PyTorch's);
+    - which iterate is the result (`keep`: the last one, as in Algorithm 1; the original keeps the best).
     """
     DD, u = decoder(problem, channels, beside, form)
 
@@ -53,7 +56,7 @@ def deep_decoder(
 def decoder(
     problem: Problem, channels: int | None, beside: int, form: Literal["hybrid", "heckel"]
 ) -> tuple[PerImage, Tensor]:
-    """DD for these problems and its fixed inputs u [N, k, H/16, W/16]: the same wherever an image's decoder is used."""
+    """DD and its fixed inputs u [N, k, H/16, W/16]. Every method gets the same u for an image and k."""
     image_shape = problem.operator.image_shape
     k = channels or network.largest_below(problem.y[0].numel(), beside, form, image_shape[0])
     net = network.DeepDecoder(k, image_shape, form)

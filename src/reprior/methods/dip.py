@@ -1,4 +1,4 @@
-"""Deep Image Prior: a network that has seen nothing, fitted to one observation."""
+"""Deep Image Prior: an untrained network, fitted to one observation."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ def dip(
 ) -> Reconstruction:
     """x = f_theta(u + noise n), theta = argmin mean((y - A f_theta(u + noise n))^2), n ~ N(0, 1) new in each step.
 
-    Ulyanov, Vedaldi, Lempitsky: Deep Image Prior, CVPR 2018. u ~ U[0, 1) / 10 is fixed and theta, the weights of an
-    untrained encoder-decoder of 2,217,831 parameters, is tuned by Adam. The defaults are the released ones of x4
-    super-resolution (x8: 4000 steps, noise 0.05; denoising: 3000 steps, noise 1/30); the result is the network's output
-    in the last step. IAGAN divides the steps by 4 where y is noisy.
+    Ulyanov, Vedaldi, Lempitsky: Deep Image Prior, CVPR 2018. u ~ U[0, 1) / 10 is fixed. Adam tunes theta, the weights
+    of an untrained encoder-decoder of 2,217,831 parameters. The result is the network's output in the last step. The
+    defaults are the released ones for x4 super-resolution (x8: 4000 steps, noise 0.05; denoising: 3000 steps, noise
+    1/30). IAGAN divides the steps by 4 if y is noisy.
 
     The paper leaves open: A for the problems of IAGAN (ours: the problem's own operator).
     """

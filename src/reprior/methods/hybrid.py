@@ -1,4 +1,4 @@
-"""Hybrid: the sum of a GAN prior, which knows faces, and a Deep Decoder, which knows no image better than another."""
+"""Hybrid: the sum of a trained GAN prior and an untrained Deep Decoder."""
 
 from __future__ import annotations
 
@@ -35,13 +35,17 @@ def hybrid(
     """H = alpha G(z) + beta DD(theta), (z, theta, alpha, beta) = argmin ||A H - y||^2, eq. (1), by Adam.
 
     Daniels, Hand, Heckel: Reducing the Representation Error of GAN Image Priors Using the Deep Decoder, 2020,
-    Algorithm 1. z and theta come from n_pre = 500 steps of the GAN prior and of the Deep Decoder alone, `gan` and
-    `decoder`; then n = 5000 steps on all four, from alpha = beta = 1/2.
+    Algorithm 1. z and theta start from n_pre = 500 steps of the GAN prior alone (`gan`) and of the Deep Decoder alone
+    (`decoder`). Then n = 5000 steps optimise all four variables, from alpha = beta = 1/2. k is chosen as for the Deep
+    Decoder alone, with dim z as its `beside`.
 
-    The paper leaves open: the scale on which images are added (ours: [0, 1]); whether alpha and beta are each image's
-    own (they are: "scalars"); Adam's memory at the switch (`adam`: begun anew, since the variables of line 11 are new;
-    `carried` keeps that of z and theta); whether H is clipped to [0, 1] before it is measured (`clamp`: no); which
-    iterate is the result (`keep`: the last one, as Algorithm 1 reads). k as for the Deep Decoder alone, with dim z.
+    The paper leaves open:
+    - the scale on which images are added (ours: [0, 1]);
+    - whether each image has its own alpha and beta (ours: yes, the paper calls them "scalars");
+    - Adam's moments at the switch (`adam`: `reset`, since the variables of line 11 are new; `carried` keeps those of z
+      and theta);
+    - whether H is clipped to [0, 1] before it is measured (`clamp`: no);
+    - which iterate is the result (`keep`: the last one, as in Algorithm 1).
     """
     _check_starts(problem, gan, decoder)
     DD, u = decoder_of(problem, channels, math.prod(generator.latent_shape), form)
@@ -86,15 +90,15 @@ def _check_starts(problem: Problem, gan: Reconstruction, decoder: Reconstruction
     for need, begun, name in (("gan", gan, "z"), ("decoder", decoder, "theta")):
         if f"variables.{name}" not in begun.state:
             raise UserError(
-                f"case {problem.case}: method hybrid goes on from within the run of a GAN prior and of a Deep Decoder, "
-                f"and `{need}` is no such thing; write `gan: csgm@500` and `decoder: deep-decoder@500`"
+                f"case {problem.case}: method hybrid starts from a step of a GAN prior and a step of a Deep Decoder, "
+                f"but `{need}` is not such a step; write `gan: csgm@500` and `decoder: deep-decoder@500`"
             )
 
 
 def _check_fit(problem: Problem, expected: Tensor, theta: Tensor) -> None:
     if theta.shape[1] != len(expected):
         raise UserError(
-            f"case {problem.case}: method hybrid has a Deep Decoder of {len(expected)} parameters and begins from one "
-            f"of {theta.shape[1]}; give both the same `form` and `channels`, or the decoder the number of the "
-            "generator's latents as `beside`"
+            f"case {problem.case}: method hybrid has a Deep Decoder of {len(expected)} parameters but starts from one "
+            f"of {theta.shape[1]}; give both the same `form` and `channels`, or set the decoder's `beside` to the "
+            "number of the generator's latents"
         )

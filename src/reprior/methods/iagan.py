@@ -26,15 +26,15 @@ def iagan(
 ) -> Reconstruction:
     """x = G_theta(z), (theta, z) = argmin f_IA(theta, z) = ||y - A G_theta(z)||^2, by Adam.
 
-    Abu Hussein, Tirer, Giryes: Image-Adaptive GAN based Reconstruction, AAAI 2020, eq. (3). theta starts at the trained
-    weights and z at CSGM's result; all weights are tuned. The defaults are those of BEGAN and super-resolution
+    Abu Hussein, Tirer, Giryes: Image-Adaptive GAN based Reconstruction, AAAI 2020, eq. (3). theta starts from the
+    trained weights, z from CSGM's result. All weights are tuned. The defaults are those of BEGAN and super-resolution
     (compressed sensing: 600 steps; PGGAN: 300 and 500 steps, lr_weights 1e-3; noise: half the steps).
 
-    The paper leaves open: nothing; its released code differs and returns the last iterate (`keep: last`), 300 steps.
+    The paper leaves open: nothing. Its released code differs: 300 steps, and the last iterate (`keep: last`).
     """
     if start.latents is None:
         raise UserError(
-            f"case {problem.case}: method iagan starts from latents, and its start has none; start from csgm"
+            f"case {problem.case}: method iagan starts from latents, but its start has none; start from csgm"
         )
     G = PerImage(_Image(generator))
 

@@ -7,5 +7,5 @@ from typing import Any
 
 
 def metric_id(spec: Mapping[str, Any]) -> str:
-    """The name of a metric wherever numbers are kept: the plug-in's, and its network if any (`lpips-alex`)."""
+    """The name of a metric in all results: the plug-in's name, and its network if any (`lpips-alex`)."""
     return f"{spec['name']}-{spec['net']}" if "net" in spec else str(spec["name"])

@@ -1,4 +1,4 @@
-"""The numbers that stand beside the metrics of plug-ins. Free of numpy, so that a plan can name them."""
+"""Numbers that are shown like metrics but have no plug-in. No numpy here: planning imports this module."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ class About:
     better: str
     format: str
     interval: bool = True
-    """Whether its average hangs on the choice of images; times and memory hang on the machine."""
+    """True for metrics that depend on which images were chosen; false for time, memory and number of parameters."""
 
 
 BESIDE = {
     "psnr-mean": About("mean PSNR [dB]", "higher", ".2f"),
-    "seconds": About("seconds an image", "", ".2f", interval=False),
+    "seconds": About("seconds per image", "", ".2f", interval=False),
     "memory_mib": About("peak memory [MiB]", "", ".0f", interval=False),
     "parameters": About("parameters optimised", "", ",.0f", interval=False),
     "alpha": About("\N{GREEK SMALL LETTER ALPHA}", "", ".3f"),

@@ -30,10 +30,10 @@ def lpips(
     *,
     net: Literal["alex", "vgg", "squeeze"] = "alex",
 ) -> np.ndarray:
-    """d(x, x0) = sum_l mean_hw w_l . (y_l - y0_l)^2 per image, [N, 3, H, W] in [0, 1] -> [N]; averaged plainly.
+    """d(x, x0) = sum_l mean_hw w_l . (y_l - y0_l)^2 per image, [N, 3, H, W] in [0, 1] -> [N].
 
     y_l are the unit-normalised outputs of the backbone's stage l, and w_l the heads. Grey images [N, 1, H, W] are
-    repeated to three channels.
+    repeated to three channels. The average over images is the mean.
     """
     import torch
 

@@ -10,5 +10,5 @@ FORMAT = ".5f"
 
 
 def mse(estimate: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Mean of (estimate - truth)^2 over channels and pixels, [N, C, H, W] -> [N]; averaged plainly over images."""
+    """Mean of (estimate - truth)^2 over channels and pixels, [N, C, H, W] -> [N]. Averaged over images by the mean."""
     return np.square(estimate.astype(np.float64) - truth).mean(axis=(1, 2, 3))

@@ -12,9 +12,9 @@ FORMAT = ".2f"
 
 
 def psnr(estimate: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """10 log10(1 / MSE) of each image, [N, C, H, W] -> [N]; infinite where the image is exact.
+    """10 log10(1 / MSE) of each image, [N, C, H, W] -> [N]; infinite if the image is exact.
 
-    Over images it is averaged as IAGAN does (footnote 3): 10 log10(1 / mean MSE), see `average`.
+    The average over images is that of IAGAN (footnote 3): 10 log10(1 / mean MSE), see `average`.
     """
     with np.errstate(divide="ignore"):
         return -10 * np.log10(mse(estimate, truth))

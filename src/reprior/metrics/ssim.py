@@ -10,10 +10,10 @@ FORMAT = ".4f"
 
 
 def ssim(estimate: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """SSIM of each image with the constants of Wang et al. (2004), [N, C, H, W] -> [N]; averaged plainly over images.
+    """SSIM of each image with the constants of Wang et al. (2004), [N, C, H, W] -> [N].
 
-    Gaussian window of 11x11 with sigma 1.5, K1 = 0.01, K2 = 0.03, population covariance, data range 1, the mean over
-    the windows that lie inside the image and then over channels.
+    Gaussian window of 11x11 with sigma 1.5, K1 = 0.01, K2 = 0.03, population covariance, data range 1. The result is
+    the mean over windows that lie inside the image, then over channels. The average over images is the mean.
     """
     from skimage.metrics import structural_similarity
 

@@ -1,4 +1,4 @@
-"""The Deep Decoder (Heckel, Hand 2018): 1x1 convolutions, fixed upsampling, normalisation; nothing learned before."""
+"""The Deep Decoder (Heckel, Hand 2018): 1x1 convolutions, fixed upsampling, normalisation; untrained."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from torch.nn import functional
 from reprior.errors import UserError
 
 Form = Literal["hybrid", "heckel"]
-"""That of the hybrid paper, told by its counts of parameters, or that of its authors' own release."""
+"""`hybrid`: that of the hybrid paper, known from its counts of parameters. `heckel`: that of the authors' release."""
 DOUBLINGS = 4
 
 
 class DeepDecoder(nn.Module):
     """DD(theta): a fixed input [1, k, H/16, W/16] -> [1, C, H, W] in (0, 1).
 
-    `hybrid`: four layers of convolution, normalisation, doubling, ReLU; with biases, so that there are
-    4 k^2 + 15 k + 3 parameters for C = 3. `heckel`: four of convolution, doubling, ReLU, normalisation and a fifth
-    without doubling; no biases, 5 k^2 + 13 k parameters. Then C channels, a linear combination per pixel, a sigmoid.
+    `hybrid`: four layers of convolution, normalisation, doubling, ReLU. With biases: 4 k^2 + 15 k + 3 parameters for
+    C = 3. `heckel`: four layers of convolution, doubling, ReLU, normalisation, and a fifth without doubling. No biases:
+    5 k^2 + 13 k parameters for C = 3. Both end with a linear combination per pixel to C channels, and a sigmoid.
 
-    The bias before a normalisation is one of the paper's parameters and changes nothing, since the mean is
-    subtracted: it is counted, and not added.
+    A bias before a normalisation has no effect, since the mean is subtracted. It is counted, as in the paper, but not
+    added.
     """
 
     def __init__(self, channels: int, image_shape: tuple[int, int, int], form: Form = "hybrid") -> None:
@@ -54,13 +54,13 @@ class DeepDecoder(nn.Module):
         return torch.sigmoid(x if self.out.bias is None else x + self.out.bias[:, None, None])
 
     def draw_input(self, rng: torch.Generator) -> Tensor:
-        """The fixed input u of one image: N(0, 1), and U[0, 1) / 10 in Heckel's form."""
+        """The fixed input u of one image: N(0, 1), or U[0, 1) / 10 for `heckel`."""
         if self.form == "hybrid":
             return torch.randn(self.input_shape, generator=rng)
         return torch.rand(self.input_shape, generator=rng) / 10
 
     def _doubled(self, h: Tensor, layer: int) -> Tensor:
-        """As two matrix products: on a CPU half the time of `interpolate`, and on a GPU the same bits each time."""
+        """Two matrix products: half the time of `interpolate` on a CPU, and the same bits every time on a GPU."""
         if layer == DOUBLINGS:
             return h
         rows, columns = self.get_buffer(f"rows{layer}"), self.get_buffer(f"columns{layer}")
@@ -68,12 +68,12 @@ class DeepDecoder(nn.Module):
 
 
 def _counts(form: Form, colours: int) -> tuple[int, int, int]:
-    """a, b, c of the number of weights, a k^2 + b k + c."""
+    """a, b and c in the number of weights, a k^2 + b k + c."""
     return (4, 12 + colours, colours) if form == "hybrid" else (5, 10 + colours, 0)
 
 
 def parameters(k: int, form: Form = "hybrid", colours: int = 3) -> int:
-    """How many weights a Deep Decoder of k channels has."""
+    """Number of weights of a Deep Decoder of k channels."""
     square, linear, constant = _counts(form, colours)
     return square * k * k + linear * k + constant
 
@@ -92,17 +92,17 @@ def largest_below(m: int, beside: int, form: Form = "hybrid", colours: int = 3) 
 
 
 def _mixed(weight: Tensor, h: Tensor) -> Tensor:
-    """A 1x1 convolution as the matrix product that it is: [O, I, 1, 1] and [1, I, h, w] -> [1, O, h, w]."""
+    """A 1x1 convolution as a matrix product: [O, I, 1, 1] and [1, I, h, w] -> [1, O, h, w]."""
     return (weight[:, :, 0, 0] @ h.flatten(2)).unflatten(2, h.shape[2:])
 
 
 def _coarsest(height: int, width: int) -> tuple[int, int]:
-    """The size of the input, of which a normalisation needs more than one value."""
+    """The size of the input. Normalisation needs more than one value per channel."""
     times = 2**DOUBLINGS
     if height % times or width % times or height * width <= times**2:
         raise UserError(
-            f"a Deep Decoder makes images whose sides are multiples of {times}, one of them twice that or more, and "
-            f"not {height} x {width}"
+            f"a Deep Decoder needs image sides that are multiples of {times}, one of them at least twice that; "
+            f"got {height} x {width}"
         )
     return height // times, width // times
 

@@ -1,4 +1,4 @@
-"""First weights of networks that nobody has trained."""
+"""Initial weights of untrained networks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import nn
 
 
 def draw_convolutions(network: nn.Module, rng: torch.Generator) -> None:
-    """Draw every convolution anew, as PyTorch does when it makes one: U(-b, b), b = 1 / sqrt(fan in)."""
+    """Draw new weights for every convolution, as PyTorch initialises them: U(-b, b), b = 1 / sqrt(fan in)."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             bound = module.weight[0].numel() ** -0.5

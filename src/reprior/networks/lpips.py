@@ -1,4 +1,4 @@
-"""The networks of LPIPS (Zhang et al. 2018), version 0.1: a backbone, and heads that weigh what it gives."""
+"""The networks of LPIPS (Zhang et al. 2018), version 0.1: a backbone, and heads that weigh its outputs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LAYERS = {
     "vgg": ("0 2", "pool 5 7", "pool 10 12 14", "pool 17 19 21", "pool 24 26 28"),
     "squeeze": ("0", "pool 3 4", "pool 6 7", "pool 9", "10", "11", "12"),
 }
-"""The stages of each backbone whose outputs are compared, layers by their position among torchvision's `features`."""
+"""The stages of each backbone whose outputs are compared. Layers are numbered as in torchvision's `features`."""
 STRIDE_AND_PADDING = {"alex": (4, 2), "vgg": (1, 1), "squeeze": (2, 0)}
 """Of the first convolution; all others have stride 1 and keep the size."""
 SHIFT = (-0.030, -0.088, -0.188)
@@ -27,10 +27,10 @@ SCALE = (0.458, 0.448, 0.450)
 
 
 class Backbone:
-    """y_l of one of the networks, and the heads w_l. The weights are float32 on the device of `like`.
+    """The stage outputs y_l of one network, and the heads w_l. The weights have the dtype and device of `like`.
 
     The backbone is read from `path` (torchvision's ImageNet weights, or only their `features.*`), the heads from the
-    `lpips` package. The package itself is not imported: with torchvision it takes 9 s.
+    `lpips` package. The package itself is not imported, because that takes 9 s with torchvision.
     """
 
     def __init__(self, net: str, path: Path, like: Tensor | None = None) -> None:
@@ -50,7 +50,7 @@ class Backbone:
 
 
 def prepared(x: Tensor) -> Tensor:
-    """[N, 3, H, W] in [0, 1] -> as the backbones expect it. One channel is repeated to three."""
+    """[N, 3, H, W] in [0, 1] -> what the backbones expect. One channel is repeated to three."""
     shift, scale = (x.new_tensor(values).view(1, 3, 1, 1) for values in (SHIFT, SCALE))
     return (x * 2 - 1 - shift) / scale
 
@@ -68,7 +68,7 @@ def _stages(net: str, backbone: Mapping[str, Tensor], x: Tensor) -> Iterator[Ten
                 x = functional.max_pool2d(x, size, 2, ceil_mode=net == "squeeze")
             elif f"{layer}.weight" in backbone:
                 x = _conv(backbone, layer, x, *(STRIDE_AND_PADDING[net] if layer == "0" else (1, None)))
-            else:  # SqueezeNet's "fire": few channels, then many by two kinds of kernel
+            else:  # SqueezeNet's "fire": few channels, then many from two kernel sizes
                 x = _conv(backbone, f"{layer}.squeeze", x)
                 x = torch.cat([_conv(backbone, f"{layer}.{part}", x) for part in ("expand1x1", "expand3x3")], 1)
         yield x
@@ -102,11 +102,11 @@ def _heads(net: str) -> Path:
 
 
 def _check(net: str, backbone: dict[str, Tensor], heads: Mapping[str, Tensor], path: Path) -> None:
-    """UserError unless the backbone runs, and gives as many channels in each stage as the heads weigh."""
+    """UserError unless the backbone runs and each stage has as many channels as its head."""
     try:
         widths = [y.shape[1] for y in _stages(net, backbone, torch.zeros(1, 3, 64, 64))]
     except (KeyError, RuntimeError) as error:
-        raise UserError(f"{path}: not the backbone of LPIPS-{net} ({error}); give torchvision's file of it") from error
+        raise UserError(f"{path}: not the backbone of LPIPS-{net} ({error}); use torchvision's file") from error
     wanted = [heads[f"lin{stage}.model.1.weight"].shape[1] for stage in range(len(LAYERS[net]))]
     if widths != wanted:
         raise UserError(f"{path}: not the backbone of LPIPS-{net}: {widths} channels where {wanted} are needed")

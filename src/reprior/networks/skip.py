@@ -10,9 +10,10 @@ from torch.nn import functional
 class Skip(nn.Module):
     """[1, depth, H, W] -> [1, C, H, W] in (0, 1).
 
-    A scale halves by a strided convolution, adds another one, goes to the next scale and back, doubles bilinearly, and
-    joins what comes back to `skip` channels of its input. Every convolution pads by reflection and is followed by
-    batch normalisation over the one image and LeakyReLU(0.2).
+    Each scale halves the size by a strided convolution, applies another convolution, runs the next scale, doubles the
+    size bilinearly, joins the result with `skip` channels made from its input, and applies two more convolutions. Every
+    convolution but the last pads by reflection and is followed by batch normalisation over the one image and
+    LeakyReLU(0.2).
     """
 
     def __init__(self, depth: int, channels: int, skip: int, scales: int, colours: int = 3) -> None:

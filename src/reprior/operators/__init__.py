@@ -1,4 +1,4 @@
-"""Forward operators: one a file, found by its name."""
+"""Forward operators: one per file, found by name."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def make_operator(study: str, case: str, spec: Mapping[str, Any], image_shape: Sequence[int]) -> Operator:
-    """The operator of a case: one for all its images, from the case's own seed."""
+    """The operator of a case: one for all its images, made with the case's own seed."""
     settings = dict(spec)
     name = settings.pop("name")
     operator: Operator = load("operator", name)(

@@ -20,7 +20,7 @@ class Operator(ABC):
     image_shape: tuple[int, int, int]
     measurement_shape: tuple[int, ...]
     hides_pixels: bool = False
-    """Whether pictures of measurements are images some of whose pixels are not observed."""
+    """True if a picture of measurements is an image in which some pixels are not observed."""
 
     @abstractmethod
     def A(self, x: Tensor) -> Tensor:
@@ -35,12 +35,12 @@ class Operator(ABC):
         """The pseudo-inverse A^+: [N, *measurement_shape] -> [N, C, H, W]."""
 
     def picture(self, y: Tensor) -> Tensor | None:
-        """How measurements look, [N, C, h, w], if they are pictures: None unless the operator says so."""
+        """Measurements as pictures [N, C, h, w]. None if they are not pictures, which is the default."""
         del y
         return None
 
     def filled(self, picture: Tensor, x: Tensor) -> Tensor:
-        """A picture of measurements, with pixels of images x where none are observed: [N, C, H, W]."""
+        """A picture of measurements with its hidden pixels taken from images x: [N, C, H, W]."""
         del x
         return picture
 

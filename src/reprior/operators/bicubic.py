@@ -16,12 +16,12 @@ from reprior.types import Count
 class Bicubic(SeparableOperator):
     """y = A x: the kernel k(u/s) k(v/s) at every s-th pixel, s = `scale`, k Keys' cubic with a = -1/2 (IAGAN).
 
-    The kernel is centred on the s x s block that a pixel of y stands for and sums to 1. `padding` says what lies beyond
-    the border. `zero`: zeros, as IAGAN's released code, which darkens the border of y: at s = 4 a constant 1 becomes
-    0.85 in the corners and 0.92 at the edges. `reflect`: the mirror image, as PULSE and ILO.
+    The kernel sums to 1 and is centred on the s x s block of a pixel of y. `padding` chooses the values beyond the
+    border. `zero`: zeros, as in IAGAN's released code. They darken the border of y: at s = 4 a constant 1 becomes 0.85
+    in the corners and 0.92 at the edges. `reflect`: the mirror image, as in PULSE and ILO.
 
-    The paper leaves open: the kernel's parameter and the padding (ours: the released code's, on the [0, 1] scale; it
-    pads with zeros on [-1, 1], which is mid-grey); odd s (ours: centred, too, so that s = 1 changes nothing).
+    The paper leaves open: the kernel's parameter and the padding (ours: those of the released code, but on the [0, 1]
+    scale; the code pads on [-1, 1], where zero is mid-grey); odd s (ours: centred, too, so that s = 1 changes nothing).
     """
 
     def __init__(
@@ -49,7 +49,7 @@ def _downsampling(length: int, scale: int, padding: str) -> Tensor:
     """[length // scale, length]"""
     size = 4 * scale + scale % 2
     taps = _keys((torch.arange(size, dtype=torch.float64) - (size - 1) / 2) / scale)
-    # The middle of the taps lies on the middle of the block.
+    # The taps and the block have the same middle.
     return filter_matrix(taps / taps.sum(), -(size - scale) // 2, scale, length, padding)
 
 

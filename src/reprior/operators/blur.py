@@ -14,14 +14,14 @@ from reprior.types import Count
 class Blur(SeparableOperator):
     """y = A x: the mean over `width` x `width` pixels around each pixel (IAGAN: 9 x 9).
 
-    `boundary` says what lies beyond the border: `reflect` the mirror image about the outermost pixels, `circular` the
-    opposite side, `zero` zeros.
+    `boundary` chooses the values beyond the border. `reflect`: the mirror image about the outermost pixels. `circular`:
+    the opposite side. `zero`: zeros.
 
-    A^+ is exact, but wide blurs are badly conditioned, and at some sizes singular: a reflected width of 9 amplifies
-    noise and float32 rounding by up to 1,700 at 64 pixels and millions at 1024.
+    A^+ is exact, but wide blurs are badly conditioned, and at some sizes singular: with `reflect`, a width of 9
+    amplifies noise and float32 rounding by up to 1,700 at 64 pixels and millions at 1024.
 
-    The paper leaves open: the boundary (ours: reflected, because its row "Blurred" rules out the other two, see
-    docs/calibration.md); whether y is cropped (ours: it is not, which that row cannot tell from reflection).
+    The paper leaves open: the boundary (ours: `reflect`, because its row "Blurred" rules out the other two, see
+    docs/calibration.md); whether y is cropped (ours: no; that row cannot distinguish cropping from `reflect`).
     """
 
     def __init__(

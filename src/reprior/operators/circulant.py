@@ -16,14 +16,14 @@ from reprior.types import Fraction, Positive
 class Circulant(Operator):
     """y = R C S x: random signs S, the circulant matrix C of g ~ N(0, I_n), and m = ratio * n of its rows R (ILO).
 
-    x is flattened as C, H, W and the rows are distinct and uniformly drawn. `normalised` divides g by sqrt(m), which
-    gives A the scale of the Gaussian operator, for noise of a level that means the same and for methods with a step
-    size; the released code, whose measurements have no noise, does not.
+    x is flattened as C, H, W and the rows are distinct and uniformly drawn. `normalised` divides g by sqrt(m). A then
+    has the scale of the Gaussian operator, so that noise levels and step sizes mean the same. The released code has no
+    noise and does not normalise.
 
-    A^+ has no closed form for m < n: conjugate gradients, to the relative residual `tolerance`. The nearer m is to n,
-    the more the smallest Fourier coefficients of g count and the more steps it takes.
+    A^+ has no closed form for m < n. It is computed by conjugate gradients, to the relative residual `tolerance`. They
+    take more steps the nearer m is to n, because the smallest Fourier coefficients of g then matter more.
 
-    The paper leaves open: whether A differs between images (ours: one a case; the released code draws one an image).
+    The paper leaves open: whether A differs between images (ours: one per case; the released code draws one per image).
     """
 
     def __init__(

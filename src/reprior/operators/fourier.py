@@ -13,22 +13,23 @@ from reprior.operators.base import Operator
 from reprior.types import Fraction
 
 REACHABLE = 1 - math.exp(-1)
-"""The share of cells that as many uniform draws as cells hit: no mask of the family is denser."""
+"""The share of n cells that n uniform draws hit on average. No mask of the family is denser."""
 
 
 class Fourier(Operator):
     """y = M F x: each channel's two-sided, orthonormal 2-D transform where the mask M is 1 (IAGAN).
 
     y is real, [N, C, 2, K]: the real and the imaginary parts of the K kept coefficients. M is the same for all
-    channels: (H/2)^2 pairs (floor(t |g|), floor(t |g'|)) mod H/2 with g, g' ~ N(0, 1) mark the first quadrant, whose
-    corner is the constant component, and the other three mirror it (index j becomes H - 1 - j, as released).
+    channels. In its first quadrant, (H/2)^2 pairs (floor(t |g|), floor(t |g'|)) mod H/2 with g, g' ~ N(0, 1) are set to
+    1; the corner is the constant component. The other three quadrants mirror the first (index j becomes H - 1 - j, as
+    released).
 
-    `mask` says how the threshold t follows from `ratio`. `exact-ratio`: so that the share of ones is the ratio that the
-    paper states. `released`: t = ratio * H / 2, as in the released code, whose masks hold 0.357 of the coefficients
+    `mask` chooses how the threshold t is computed from `ratio`. `exact-ratio`: so that the share of ones is `ratio`, as
+    the paper states. `released`: t = ratio * H / 2, as in the released code. Its masks hold 0.357 of the coefficients
     for 0.3 and 0.538 for 0.5. `actual_ratio` is the share of ones.
 
     The paper leaves open: the masks' distribution (ours: the released code's); whether they differ between images
-    (ours: one a case). A mask may miss the constant component, as in the released code.
+    (ours: one per case). A mask may miss the constant component, as in the released code.
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class Fourier(Operator):
         return torch.stack((kept.real, kept.imag), 2)
 
     def A_adjoint(self, y: Tensor) -> Tensor:
-        """Re F^H M^T y: zeros where nothing was measured; the paper's naive inverse transform."""
+        """Re F^H M^T y, with zeros where nothing was measured: the paper's naive inverse transform."""
         kept = torch.complex(y[:, :, 0], y[:, :, 1])  # [N, C, K]
         channels, height, width = self.image_shape
         spectrum = kept.new_zeros(len(y), channels, height * width).index_copy(2, self._index, kept)
@@ -67,7 +68,7 @@ class Fourier(Operator):
     def A_dagger(self, y: Tensor) -> Tensor:
         """F^H S^+ F A^T y: on real images A^T A = F^H S F, where S(k) = (M(k) + M(-k)) / 2.
 
-        S is symmetric, so that its division commutes with taking the real part.
+        S is symmetric, so division by it commutes with taking the real part.
         """
         return self.A_adjoint(y * self._weight)
 
@@ -82,7 +83,7 @@ def _quadrant(draws: Tensor, threshold: float) -> Tensor:
 
 
 def _quadrant_of_ratio(draws: Tensor, ratio: float) -> Tensor:
-    """The quadrant whose threshold makes the share of ones `ratio`, to one cell, from the same draws at each try."""
+    """The quadrant in which the share of ones is `ratio`, to one cell. Every threshold tried uses the same draws."""
     h = math.isqrt(draws.shape[1])
     aim = max(1, round(ratio * h * h))
     high = float(h)
@@ -97,8 +98,8 @@ def _quadrant_of_ratio(draws: Tensor, ratio: float) -> Tensor:
 
 
 def _bisected(draws: Tensor, aim: int, high: float) -> Tensor:
-    # Growing t moves one draw at a time to the next cell, so that the count of cells between 1 (t = 0) and >= aim
-    # (t = high) takes every value; 60 halvings exhaust the digits of t should two draws move together.
+    # As t grows, draws move to the next cell one at a time. So the number of marked cells takes every value between
+    # 1 (t = 0) and >= aim (t = high). If two draws move together, 60 halvings exhaust the digits of t.
     low, best = 0.0, _quadrant(draws, high)
     for _ in range(60):
         if best.sum() == aim:

@@ -18,16 +18,17 @@ _BLOCK = 256
 class Gaussian(Operator):
     """y = A x with A of m x n i.i.d. entries, A_ij ~ N(0, 1/m) (IAGAN, PGD-GAN, NPGD and the hybrid paper).
 
-    `ratio` is m/n and `measurements` is m: give one of them. A is never on disk; its seed is.
+    `ratio` is m/n and `measurements` is m: give one of them. Only the seed of A is stored on disk.
 
-    A^+ = A^T (A A^T)^-1 by conjugate gradients, to the relative residual `tolerance`. Their error falls by sqrt(m/n) a
-    step, whatever the size: 50 steps at m/n = 0.61 and 280 at 0.92, each of which reads A twice. In float32 the
-    rounding of A x leaves 1e-6 to 5e-6 of y, which no tolerance can pass. Cholesky's factor of A A^T takes as many
-    operations as m/2 steps on one image: it would pay from about 300 images on at m = 30,000, n = 49,152 and 20 at
-    m = 11,256, n = 12,288, but takes a second matrix of m x m (8 GB at m = 45,000) and loses the squared condition
-    number (2,000 at 0.92) in float32.
+    A^+ = A^T (A A^T)^-1 is computed by conjugate gradients, to the relative residual `tolerance`. The error falls by
+    sqrt(m/n) per step at any size: 50 steps at m/n = 0.61 and 280 at 0.92. Each step reads A twice. In float32,
+    rounding of A x leaves a residual of 1e-6 to 5e-6 of y, so no lower tolerance can be reached.
 
-    The paper leaves open: how A^+ was computed; m where only a ratio is plotted (ours: the nearest to ratio * n).
+    A Cholesky factor of A A^T takes as many operations as m/2 steps on one image. It would pay from about 300 images on
+    at m = 30,000, n = 49,152, and from 20 on at m = 11,256, n = 12,288. But it takes a second matrix of m x m (8 GB at
+    m = 45,000), and in float32 it loses the squared condition number (2,000 at 0.92) in accuracy.
+
+    The paper leaves open: how A^+ was computed; m if only a ratio is plotted (ours: the nearest to ratio * n).
     """
 
     def __init__(
@@ -61,7 +62,7 @@ class Gaussian(Operator):
 
 def _count(n: int, ratio: float | None, measurements: int | None) -> int:
     if (ratio is None) == (measurements is None):
-        raise UserError("operator gaussian: give `ratio` or `measurements`, one of them")
+        raise UserError("operator gaussian: give either `ratio` or `measurements`")
     m = measurements if ratio is None else round(ratio * n)
     if m is None or not 1 <= m <= n:
         raise UserError(f"operator gaussian: {m} measurements of {n} pixel values; there must be from 1 to {n}")
@@ -69,7 +70,7 @@ def _count(n: int, ratio: float | None, measurements: int | None) -> int:
 
 
 def _drawn(m: int, n: int, rng: torch.Generator) -> Tensor:
-    # In place and block by block: nothing besides A itself is ever held.
+    # In place and block by block, so that memory holds only A.
     rows = torch.empty(m, n, dtype=torch.float32)
     for block in rows.split(_BLOCK):
         block.normal_(0, m**-0.5, generator=rng)

@@ -1,4 +1,4 @@
-"""Inpainting: some pixels are observed and the others are not."""
+"""Inpainting: only some pixels are observed."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from reprior.types import Count, Fraction
 class Inpaint(Operator):
     """y = the observed pixels of x, [N, C, K]: the rows of the identity where `mask` [H, W] is True.
 
-    `kind` says which are hidden. `box`: a centred square of side `hole` (CSGM). `random`: each pixel, with all its
-    channels, is observed with probability `observed` (ILO). `file`: those that are black in the image file `file`,
-    which is black and white (white = observed) and of the images' size.
+    `kind` chooses the hidden pixels. `box`: a centred square of side `hole` (CSGM). `random`: each pixel, with all its
+    channels, is observed with probability `observed` (ILO). `file`: the black pixels of the image file `file`, which is
+    black and white (white = observed) and has the images' size.
 
-    The rows are orthonormal, so that A^+ = A^T: the image with zeros where it is hidden.
+    The rows are orthonormal, so A^+ = A^T: the image with zeros where it is hidden.
 
-    The papers leave open: whether the mask differs between images (ours: one a case; ILO's code draws one an image).
+    The papers leave open: whether the mask differs between images (ours: one per case; ILO's code: one per image).
     """
 
     hides_pixels = True
@@ -78,8 +78,8 @@ def _require_only(kind: str, settings: dict[str, tuple[str, object]]) -> None:
     wanted, _ = settings[kind]
     given = {name for name, value in settings.values() if value is not None}
     if given != {wanted}:
-        listed = ", ".join(f"`{name}`" for name in sorted(given)) or "none of them"
-        raise UserError(f"operator inpaint: kind `{kind}` takes `{wanted}` and no other of the settings; got {listed}")
+        listed = ", ".join(f"`{name}`" for name in sorted(given)) or "none"
+        raise UserError(f"operator inpaint: kind `{kind}` takes `{wanted}` and no other such setting; got {listed}")
 
 
 def _box(size: tuple[int, int], hole: int) -> Tensor:

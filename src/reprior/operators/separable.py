@@ -1,4 +1,4 @@
-"""What the operators share that filter and sample rows and columns alike: bicubic downsampling and blur."""
+"""What bicubic downsampling and blur share: they filter and sample rows and columns separately."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from reprior.operators.base import Operator
 class SeparableOperator(Operator):
     """y = P x Q^T for each channel, with small matrices P [h, H] for the columns and Q [w, W] for the rows of x.
 
-    The pseudo-inverse is exact: A^+ y = P^+ y Q^+T. It and the matrices are made in float64 and rounded by `to`.
+    The pseudo-inverse is exact: A^+ y = P^+ y Q^+T. All matrices are computed in float64 and rounded by `to`.
     """
 
     def __init__(self, image_shape: tuple[int, int, int], P: Tensor, Q: Tensor) -> None:
@@ -42,15 +42,15 @@ class SeparableOperator(Operator):
         return self.P_dagger @ y @ self.Q_dagger.T
 
     def picture(self, y: Tensor) -> Tensor:
-        """y is a picture: a small one, or a blurred one."""
+        """y itself: a small or a blurred picture."""
         return y
 
 
 def filter_matrix(taps: Tensor, first: int, stride: int, length: int, boundary: str) -> Tensor:
-    """The float64 matrix [length // stride, length] whose row i lays `taps` over a line from i * `stride` + `first`.
+    """The float64 matrix [length // stride, length] whose row i has `taps` from column i * `stride` + `first` on.
 
-    Beyond the ends there are zeros (`zero`), the line again (`circular`) or its mirror image about the end sample
-    (`reflect`).
+    Beyond the ends of a line there are zeros (`zero`), the line again (`circular`) or its mirror image about the end
+    sample (`reflect`).
     """
     h = length // stride
     sources = torch.arange(h)[:, None] * stride + first + torch.arange(len(taps))  # [h, taps]

@@ -19,9 +19,9 @@ def least_norm(
 ) -> Tensor:
     """x = A^T (A A^T)^-1 y: [N, m] -> [N, *image_shape], such that ||y - A x|| <= `tolerance` ||y|| for each row.
 
-    Conjugate gradients on A A^T w = y, carried out on x = A^T w, so that the residual is y - A x and not one of the
-    squared condition number. Where rounding makes the running residual drift from the true one, it starts again from
-    the true one. A row stops by its own residual, so that its result does not depend on the other rows.
+    Conjugate gradients on A A^T w = y, written for x = A^T w: the residual is y - A x, without a squared condition
+    number. If rounding makes the running residual drift from the true one, the iteration restarts from the true one. A
+    row stops by its own residual, so its result does not depend on the other rows.
     """
     if not y.isfinite().all():
         raise UserError("A_dagger was given measurements that are not finite")
@@ -44,7 +44,7 @@ def least_norm(
 def _sweep(
     A: Callable[[Tensor], Tensor], A_adjoint: Callable[[Tensor], Tensor], r: Tensor, tolerance: float, limit: int
 ) -> tuple[Tensor, int]:
-    """Conjugate gradients from x = 0 until each row's running residual is half of `tolerance`; x and the steps."""
+    """Conjugate gradients from x = 0 until each row's running residual is half of `tolerance`: (x, steps)."""
     p = A_adjoint(r)  # [N, C, H, W]
     x = torch.zeros_like(p)
     rr = r.square().sum(1)  # [N]
@@ -73,7 +73,7 @@ def _or_one(values: Tensor) -> Tensor:
 
 def _unreached(residual: float, tolerance: float, steps: int) -> str:
     return (
-        f"A_dagger: conjugate gradients stand at a relative residual of {residual:.1e} after {steps} steps, above the "
+        f"A_dagger: conjugate gradients reached a relative residual of {residual:.1e} after {steps} steps, above the "
         f"operator's tolerance of {tolerance:.1e}; raise `tolerance`, or lower the number of measurements: the nearer "
         "it is to the number of pixels, the worse the operator is conditioned"
     )
@@ -81,7 +81,7 @@ def _unreached(residual: float, tolerance: float, steps: int) -> str:
 
 @contextmanager
 def _full_float32() -> Iterator[None]:
-    """TF32 products are wrong by 1e-3, which no tolerance below that survives."""
+    """No TF32 inside the block: its products have errors of 1e-3, so no lower tolerance could be reached."""
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("highest")
     try:

@@ -1,4 +1,4 @@
-"""The one optimisation loop: N independent problems at once, each on the path that it would follow alone."""
+"""The one optimisation loop: solves N independent problems at once, each as if it were alone."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.optim.adam import adam  # the class `Adam` would import all of torch's compiler: seconds for each job
+from torch.optim.adam import adam  # the class `Adam` imports all of torch's compiler: seconds per job
 
 from reprior.optimise.watch import Watch
 
@@ -17,17 +17,17 @@ __all__ = ["Keep", "Moments", "Objective", "Optimum", "Schedule", "Variables", "
 Variables = dict[str, Tensor]
 """What is optimised: each tensor has the N problems along its first axis."""
 Objective = Callable[[Variables, int], tuple[Tensor, Mapping[str, Tensor]]]
-"""(variables, step) -> loss [N], and what is wanted of this iterate: tensors [N, ...]."""
+"""(variables, step) -> loss [N], and the tensors [N, ...] to keep of this iterate."""
 Schedule = Callable[[int, int], float]
 """(step, steps) -> factor on the learning rates in this step."""
 Keep = Literal["best", "last"]
-"""Which iterate is the result: that of minimal loss (IAGAN's text) or the last one (its released code)."""
+"""Which iterate is the result: the one of lowest loss (IAGAN's text) or the last one (its released code)."""
 _OF_VARIABLES = ("variables", "exp_avg", "exp_avg_sq")
 
 
 @dataclass(frozen=True)
 class Moments:
-    """What Adam remembers of a variable: its running averages, of so many updates."""
+    """Adam's running averages of a variable, and the number of updates in them."""
 
     exp_avg: Tensor
     exp_avg_sq: Tensor
@@ -36,18 +36,18 @@ class Moments:
 
 @dataclass(frozen=True)
 class Optimum:
-    """What `minimise` found, one row a problem."""
+    """The result of `minimise`, one row per problem."""
 
     kept: dict[str, Tensor]
-    """What the objective gave at the kept iterate: [N, ...]."""
+    """What the objective returned at the kept iterate: [N, ...]."""
     loss: Tensor
-    """[N] loss of the kept iterate; infinite where no iterate was finite."""
+    """[N] loss of the kept iterate; infinite if no iterate was finite."""
     step: Tensor
     """[N] step of the kept iterate."""
     trace: Tensor
-    """[N, steps]"""
+    """[N, steps] loss at each step."""
     status: tuple[str, ...]
-    """`ok`, or `diverged`: some loss was not finite."""
+    """`ok`, or `diverged` if some loss was not finite."""
 
 
 def minimise(
@@ -63,15 +63,18 @@ def minimise(
     watch: Watch | None = None,
     name: str = "minimise",
 ) -> Optimum:
-    """Minimise N losses at once with Adam from `start`, in `steps` evaluations and one update between any two.
+    """Minimise N losses at once with Adam from `start`: `steps` evaluations, with one update between each.
 
-    The sum of the losses is what is differentiated and Adam is elementwise, so the rows do not know of each other. `lr`
-    may differ between variables; `schedule` maps (step, steps) to a factor on it; `project` changes the variables in
-    place after each update. A row whose loss is not finite is `diverged` and `keep` chooses among its
-    finite iterates (where there is none, its first iterate is the result); other rows go on undisturbed. Nothing here
-    waits for the device. A random draw in `objective` must depend on `step` alone, so that a run that `watch` resumes
-    ends as an undisturbed one. Adam starts with no memory, but for the variables whose moments are `carried` over from
-    an earlier run. The state after the steps that `watch` marks is handed to it: an objective calls its image "x".
+    Rows do not affect each other: the sum of the losses is differentiated, and Adam is elementwise. Nothing here waits
+    for the device.
+    - `objective`: its random draws must depend on `step` only, so that a resumed run ends like an undisturbed one. It
+      calls its image "x".
+    - `lr` may differ between variables. `schedule` maps (step, steps) to a factor on it.
+    - `keep` chooses among the finite iterates of a row. If a loss is not finite, the row is `diverged`; if no loss is
+      finite, its first iterate is the result.
+    - `project` changes the variables in place after each update.
+    - `carried`: variables with Adam moments from an earlier run. All others start with zero moments.
+    - `watch` can resume the run. It receives the state after the steps that it marks.
     """
     watch = watch or Watch()
     run = Run(start, steps, lr, keep, carried or {}, watch.marks)
@@ -88,7 +91,7 @@ def minimise(
 
 
 class Run:
-    """One optimisation under way: all that a checkpoint must hold."""
+    """A running optimisation: all that a checkpoint must hold."""
 
     def __init__(
         self,
@@ -107,7 +110,7 @@ class Run:
         self.exp_avg = {key: torch.zeros_like(value, requires_grad=False) for key, value in self.variables.items()}
         self.exp_avg_sq = {key: torch.zeros_like(value, requires_grad=False) for key, value in self.variables.items()}
         self.updates = {key: carried[key].updates if key in carried else 0 for key in start}
-        """Before this run."""
+        """Adam's updates before this run."""
         for key, moments in carried.items():
             self.exp_avg[key].copy_(moments.exp_avg)
             self.exp_avg_sq[key].copy_(moments.exp_avg_sq)
@@ -128,7 +131,7 @@ class Run:
 
     @torch.no_grad()
     def record(self, loss: Tensor, kept: Mapping[str, Tensor]) -> None:
-        """Note the losses [N] of this step, and keep the iterate of each row that deserves it."""
+        """Record the losses [N] of this step, and keep the iterates that `keep` selects."""
         finite = loss.isfinite()
         taken = finite if self.keep == "last" else finite & (loss < self.loss)
         self.trace[self.step] = loss
@@ -144,13 +147,13 @@ class Run:
                 self.marked |= {f"{self.step}.{name}.{key}": v.detach().clone() for key, v in tensors.items()}
 
     def descend(self, loss: Tensor, factor: float) -> None:
-        """One step of Adam on the sum of the losses, gradients taken for the variables alone."""
+        """One step of Adam on the sum of the losses, with gradients for the variables only."""
         gradients = torch.autograd.grad(loss.sum(), list(self.variables.values()))
         counts = {n: torch.full((), float(n + self.step), device=loss.device) for n in set(self.updates.values())}
         for (key, value), gradient in zip(self.variables.items(), gradients, strict=True):
             adam(
                 [value.detach()],
-                # The fused kernel reads memory in order, and a gradient may be a view with strides of its own.
+                # The fused kernel reads memory in order, but a gradient may be a view with other strides.
                 [gradient.contiguous()],
                 [self.exp_avg[key]],
                 [self.exp_avg_sq[key]],
@@ -168,7 +171,7 @@ class Run:
 
     @property
     def parameters(self) -> int:
-        """How many values are optimised for each of the problems."""
+        """Number of values optimised per problem."""
         return sum(value[0].numel() for value in self.variables.values())
 
     def optimum(self) -> Optimum:
@@ -187,11 +190,11 @@ class Run:
         return state
 
     def load(self, step: int, state: Mapping[str, Tensor]) -> None:
-        """Go on from the state that `tensors` gave after `step` steps."""
+        """Continue from the state that `tensors` returned after `step` steps."""
         self.step = step
         for name in ("loss", "kept_step", "diverged", "trace"):
             getattr(self, name).copy_(state[name])
-        # Copies, because what a file is mapped to is not aligned, and alignment may change how sums are rounded.
+        # Copies, because memory-mapped tensors are not aligned, and alignment may change how sums are rounded.
         device = self.loss.device
         for name in ("kept", "marked"):
             found = {key.removeprefix(f"{name}."): v for key, v in state.items() if key.startswith(f"{name}.")}

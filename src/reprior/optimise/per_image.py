@@ -1,4 +1,4 @@
-"""Running one network for N images with weights of its own for each (IAGAN, Deep Image Prior)."""
+"""Runs one network for N images, each with its own weights (IAGAN, Deep Image Prior)."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from torch.overrides import TorchFunctionMode
 class PerImage:
     """A network as a function of its weights: row i of the output uses row i of the weights.
 
-    Any module will do. The weights of an image are one vector, so that an optimiser sees one tensor and not one a
-    layer. `together` runs all images at once, through `vmap`; otherwise they run one after the other. On a CPU, at once
-    is faster for narrow networks, which cannot fill it with one image (BEGAN of 32 channels), and slower for wide ones
-    with normalisation (Deep Image Prior: 1.6 times).
+    Works with any module. The weights of an image are one vector, so an optimiser sees one tensor instead of one per
+    layer. `together` runs all images at once, through `vmap`; otherwise they run one after the other. On a CPU,
+    `together` is faster for narrow networks, since one image does not fill the CPU (BEGAN of 32 channels). It is slower
+    for wide networks with normalisation (Deep Image Prior: 1.6 times).
     """
 
     def __init__(self, network: nn.Module, together: bool = True) -> None:
@@ -45,8 +45,8 @@ class PerImage:
 class _Folding(TorchFunctionMode):
     """Runs the costly operations with the images folded into the channels, last in memory: see benchmarks/bench.py.
 
-    This is what `vmap` does of itself, but it orders memory by image and then by channel, for which convolutions with
-    a group an image are slower.
+    `vmap` alone also folds them, but orders memory by image and then by channel. Convolutions with one group per image
+    are slower in that order.
     """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -63,7 +63,7 @@ class _Folding(TorchFunctionMode):
 def _map_linearly(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     if input.shape[:-1].numel() > 1:
         return functional.linear(input, weight, bias)
-    # For a single vector, the gradient of a matrix product would come transposed and have to be copied.
+    # For a single vector, the gradient of a matrix product would be transposed and need a copy.
     output = (weight * input.view(1, -1)).sum(1).view(*input.shape[:-1], -1)
     return output if bias is None else output + bias
 
@@ -87,7 +87,7 @@ class _Convolve(torch.autograd.Function):
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        raise NotImplementedError("a convolution of what is the same for all images; compute it before")
+        raise NotImplementedError("a convolution that is the same for all images; compute it outside of the network")
 
     @staticmethod
     def vmap(
@@ -109,7 +109,7 @@ class _Interpolate(torch.autograd.Function):
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        raise NotImplementedError("an interpolation of what is the same for all images; compute it before")
+        raise NotImplementedError("an interpolation that is the same for all images; compute it outside of the network")
 
     @staticmethod
     def vmap(info: Any, dims: Any, x: Tensor, args: Any, kwargs: Any) -> tuple[Tensor, int]:
@@ -118,7 +118,7 @@ class _Interpolate(torch.autograd.Function):
 
 
 def _leading(value: Tensor, dim: int | None, n: int) -> Tensor:
-    """The axis of images first; repeated where the value is the same for all."""
+    """Puts the axis of images first. A value without one is repeated for all images."""
     return value.expand(n, *value.shape) if dim is None else value.movedim(dim, 0)
 
 
@@ -128,5 +128,5 @@ def _folded(x: Tensor, dim: int | None, n: int) -> Tensor:
 
 
 def _restrided(x: Tensor) -> Tensor:
-    """Of a batch of one, gives the batch axis the stride by which torch knows that channels are last in memory."""
+    """Gives the axis of a batch of one the stride by which torch recognises that channels are last in memory."""
     return x.permute(0, 2, 3, 1).squeeze(0).unsqueeze(0).permute(0, 3, 1, 2) if len(x) == 1 else x

@@ -11,16 +11,16 @@ from reprior.optimise.loop import Variables
 
 
 def norms(v: Tensor, axes: int = 1) -> Tensor:
-    """||v|| over all axes but the first `axes`, as a shape that divides v.
+    """||v|| over all axes but the first `axes`, in a shape that broadcasts with v.
 
-    1 is one norm per row; 2, for v [N, L, ...], one per row and layer.
+    `axes` = 1 gives one norm per row. 2 gives one per row and layer of v [N, L, ...].
     """
     flat = v.flatten(axes).norm(dim=axes)
     return flat.view(*v.shape[:axes], *[1] * (v.ndim - axes))
 
 
 def on_spheres(start: Mapping[str, Tensor], axes: Mapping[str, int]) -> Callable[[Variables], None]:
-    """Keeps the norms that the variables named in `axes` have at the start: a `project` of `minimise`."""
+    """A `project` of `minimise` that keeps the variables named in `axes` at the norms that they have in `start`."""
     radii = {name: norms(start[name].detach(), number) for name, number in axes.items()}
 
     def project(variables: Variables) -> None:
@@ -32,9 +32,9 @@ def on_spheres(start: Mapping[str, Tensor], axes: Mapping[str, int]) -> Callable
 
 
 def to_l1_ball(v: Tensor, radius: float) -> Tensor:
-    """The nearest point with ||w||_1 <= radius of each row of v [N, ...] (Duchi et al. 2008, Fig. 1).
+    """The nearest point w with ||w||_1 <= radius to each row of v [N, ...] (Duchi et al. 2008, Fig. 1).
 
-    w = sign(v) max(|v| - theta, 0), where theta makes the l1 norm equal to the radius, or is 0 inside the ball.
+    w = sign(v) max(|v| - theta, 0). theta makes the l1 norm equal to the radius; it is 0 for v inside the ball.
     """
     u = v.flatten(1).abs().sort(1, descending=True).values  # [N, P]
     sums = u.cumsum(1) - radius
@@ -45,7 +45,7 @@ def to_l1_ball(v: Tensor, radius: float) -> Tensor:
 
 
 def near_start(start: Mapping[str, Tensor], radii: Mapping[str, float]) -> Callable[[Variables], None]:
-    """Keeps the change of each variable since the start within an l1 radius: a `project` of `minimise`."""
+    """A `project` of `minimise` that keeps each variable within an l1 radius of its `start`."""
     starts = {name: start[name].detach().clone() for name in radii}
 
     def project(variables: Variables) -> None:

@@ -1,4 +1,4 @@
-"""Watching an optimisation: progress, checkpoints by the clock, and leaving in order when asked to stop."""
+"""Watches an optimisation: shows progress, saves checkpoints by the clock, and stops cleanly on a signal."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _LINE_SECONDS = 30.0
 
 
 class Run(Protocol):
-    """What is watched: something that goes step by step and can be saved."""
+    """What can be watched: something that runs step by step and can be saved."""
 
     step: int
-    """Done so far."""
+    """Steps done so far."""
 
     @property
     def steps(self) -> int:
-        """To be done in all."""
+        """Steps in all."""
 
     @property
     def trace(self) -> Tensor:
@@ -42,7 +42,7 @@ class Run(Protocol):
         """All that the next step depends on."""
 
     def load(self, step: int, state: Mapping[str, Tensor]) -> None:
-        """Go on from what `tensors` gave after that many steps."""
+        """Continue from what `tensors` returned after `step` steps."""
 
 
 @dataclass
@@ -50,7 +50,7 @@ class _Shared:
     """What the watches of one job have in common."""
 
     parts: dict[str, tuple[int, dict[str, Tensor]]] | None = None
-    """By the name of an optimisation: its steps done and its state. None until the file was looked for."""
+    """{name of an optimisation: (steps done, state)}. None until the checkpoint file has been looked for."""
     looping: bool = False
     asked_to_stop: int | None = None
     parameters: int | None = None
@@ -61,29 +61,29 @@ class _Shared:
 class Watch:
     """Shows progress and keeps one checkpoint file for all the optimisations of a job.
 
-    A watch made with nothing is silent and keeps no checkpoint.
+    Without arguments, it is silent and keeps no checkpoint.
     """
 
     label: str = ""
-    """What progress is reported for; empty: no report."""
+    """The name in progress reports. Empty: no reports."""
     checkpoint: Path | None = None
     """The checkpoint file, safetensors."""
     every_seconds: float = 60.0
     """Time between two checkpoints."""
     fingerprint: str = ""
-    """Stands for all settings and inputs: a checkpoint of another fingerprint is not used."""
+    """Hash of all settings and inputs. A checkpoint with another fingerprint is not used."""
     marks: tuple[int, ...] = ()
-    """Steps after which the state of an optimisation is kept, for methods that begin from there."""
+    """Steps after which the state of an optimisation is kept, for methods that start from it."""
     part: str = ""
-    """Which part of the job this is, as in `0-8`: see `within`."""
+    """The part of the job, such as `0-8/`; see `within`."""
     _shared: _Shared = field(default_factory=_Shared, repr=False)
 
     def within(self, part: str) -> Watch:
-        """The same watch for one part of the job, so that parts may have optimisations of the same name."""
+        """The same watch for one part of the job. Optimisations in different parts may have the same name."""
         return replace(self, part=f"{self.part}{part}/")
 
     def steps(self, name: str, run: Run) -> Iterator[int]:
-        """The steps that `run` still has to do: restores it first, saves it now and then, and when it is finished."""
+        """The steps that `run` still has to do. Restores `run` first, and saves it at intervals and at its end."""
         name = self.part + name
         step, state = self._parts().get(name, (0, {}))
         if step:
@@ -110,13 +110,13 @@ class Watch:
         self._keep(name, run)
 
     def note(self, parameters: int, marked: Mapping[str, Tensor]) -> None:
-        """What a finished optimisation hands on: how many values an image has, and its state at the marks."""
+        """Keep from a finished optimisation: the number of values per image, and the state at the marks."""
         self._shared.parameters = max(parameters, self._shared.parameters or 0)
         self._shared.marked.append(marked)
 
     @property
     def parameters(self) -> int | None:
-        """How many values were optimised for each image; None where nothing was."""
+        """Number of values optimised per image. None if nothing was optimised."""
         return self._shared.parameters
 
     @property
@@ -141,7 +141,7 @@ class Watch:
             self._say(f"starting afresh, since the checkpoint is damaged: {error}")
             return {}
         if meta.get("fingerprint") != self.fingerprint:
-            self._say(f"starting afresh, since {self.checkpoint} is of other settings or inputs")
+            self._say(f"starting afresh, since {self.checkpoint} was made with other settings or inputs")
             return {}
         self._say(f"going on from {self.checkpoint}")
         return {
@@ -163,7 +163,7 @@ class Watch:
         index = {part: (step, list(state)) for part, (step, state) in parts.items()}
         try:
             save_tensors(self.checkpoint, tensors, {"fingerprint": self.fingerprint, "parts": index})
-        except DiskFullError as error:  # the work itself may still be finished
+        except DiskFullError as error:  # the job may still finish
             self._say(f"going on without a new checkpoint: {error}")
 
     def _say(self, text: str) -> None:
@@ -171,7 +171,10 @@ class Watch:
 
     @contextmanager
     def catching_signals(self) -> Iterator[None]:
-        """Within the block, SIGTERM and SIGINT end an optimisation after its step and a checkpoint; again: at once."""
+        """Inside the block, SIGTERM or SIGINT finishes the step, saves a checkpoint and exits.
+
+        A second signal, or one between optimisations, exits at once.
+        """
 
         def leave(number: int, frame: FrameType | None) -> None:
             if not self._shared.looping or self._shared.asked_to_stop is not None:
@@ -186,14 +189,14 @@ class Watch:
                 signal.signal(number, handler)
 
     def done(self) -> None:
-        """Remove the checkpoint, and what a killed job left half written of it: the result is in its place."""
+        """Once the result is in its place, remove the checkpoint and half-written copies that a killed job left."""
         if self.checkpoint is not None:
             self.checkpoint.unlink(missing_ok=True)
             remove_halves(self.checkpoint)
 
 
 class _Progress:
-    """A bar on a terminal, else a line now and then. Asks the device for the loss no more often than it shows it."""
+    """A bar on a terminal, otherwise a line at intervals. Reads the loss from the device only to show it."""
 
     def __init__(self, label: str, run: Run) -> None:
         self.label = label

@@ -13,6 +13,6 @@ from reprior.render.context import Context
 def render(spec: Mapping[str, Any], reported: Path, out: Path) -> None:
     """Write an artifact's files, `out` plus each suffix of its kind, and `out`.json, which the report reads.
 
-    `spec` says what is shown and where its results lie, `reported` is the csv of what the paper says.
+    `spec` says what is shown and where its results are. `reported` is the csv of the paper's numbers.
     """
     load("artifact", spec["kind"])(Context(spec, reported, out), **spec["settings"])

@@ -28,7 +28,7 @@ def picture_uri(image: np.ndarray) -> str:
 
 
 def figure_uri(path: Path) -> tuple[str, int, int]:
-    """A figure's PNG, or a JPEG of it where that is smaller, as for photographs; also its width and height."""
+    """A figure's PNG, or a JPEG of it if that is smaller, as for photographs; also its width and height."""
     from PIL import Image
 
     png = path.read_bytes()

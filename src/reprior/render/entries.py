@@ -1,4 +1,4 @@
-"""The numbers of a table: ours, the paper's, their difference and what to think of it, as text of any format."""
+"""The numbers of a table: ours, the paper's, their difference and the verdict, as text for any format."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from reprior.render.verdict import NOT_RUN, verdict
 LINES = ("ours", "interval", "paper", "difference", "verdict")
 """The lines of a table row, in order."""
 NOTHING = "–"
-"""Stands where there is no number."""
+"""Shown if there is no number."""
 NEXT_NOTE = " | "
-"""Stands between several notes on one of the paper's numbers."""
+"""Separates several notes on one of the paper's numbers."""
 SAID_ONCE = ({NOTHING}, {NOT_RUN})
-"""What a cell says once if it is the same for all metrics."""
+"""What a cell shows only once if it is the same for all metrics."""
 
 
 @dataclass(frozen=True)
@@ -30,28 +30,28 @@ class Entry:
     metric: str
     ours: float | None
     interval: Interval | None
-    """Where ours would fall for other images like these."""
+    """The range in which ours would lie for other images like these."""
     paper: float | None
     paper_text: str
     """With the digits that the paper gives."""
     verdict: str
-    """How ours stands to the paper's; empty where the two are not comparable."""
+    """How ours compares with the paper's; empty if they are not comparable."""
     images: int = 0
     gap: str = ""
     """Why there is no number of ours."""
     remark: str = ""
-    """What is to be said about our number: images that diverged."""
+    """A remark on our number: images that diverged."""
     paper_note: str = ""
     best: bool = False
-    """Whether it is the best number of ours in its row."""
+    """True if it is our best number in its row."""
 
     @property
     def difference(self) -> float | None:
-        """Ours less the paper's, where both are there."""
+        """Ours less the paper's. None if either is missing."""
         return None if self.ours is None or self.paper is None else self.ours - self.paper
 
     def text(self, line: str) -> str:
-        """What one of the `LINES` shows."""
+        """The text of one of the `LINES`."""
         value = self.paper_text if line == "paper" else getattr(self, line)
         if value is None or value == "":
             return NOTHING
@@ -62,7 +62,7 @@ class Entry:
         return "–".join(format(number, sign + about(self.metric).format) for number in numbers)
 
     def said(self, line: str) -> list[str]:
-        """What a footnote says about one of the `LINES`."""
+        """The footnotes of one of the `LINES`."""
         notes = {"ours": (self.gap, self.remark), "paper": self.paper_note.split(NEXT_NOTE)}
         return [said for said in notes.get(line, ()) if said]
 

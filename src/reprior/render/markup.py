@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Markup:
-    """How a format writes bold text, a footnote's mark, and text in which nothing is to be taken for markup."""
+    """How a format writes bold text and a footnote's mark, and how it escapes text."""
 
     bold: str
     mark: str

@@ -36,7 +36,7 @@ def template() -> Template:
 
 
 def _number(value: float | str | None, metric: str) -> str:
-    """A number as its metric is shown; numbers that JSON lacks come as text."""
+    """A number in the format of its metric. Numbers that JSON lacks, such as nan, are given as text."""
     return "–" if value is None else format(float(value), about(metric).format)
 
 
@@ -48,7 +48,7 @@ def _noise(case: Mapping[str, Any]) -> str:
 
 
 def interest(metric: str) -> tuple[bool, str]:
-    """The order of metrics: what an image is like first, then what it cost."""
+    """The order of metrics: image quality first, then time and memory."""
     return metric in ("seconds", "memory_mib"), metric
 
 
@@ -66,5 +66,5 @@ def _shown(value: Any) -> str:
 
 
 def _anchor(*parts: str) -> str:
-    """An id for an element: letters, digits and dashes, one a combination of names."""
+    """An id for an element: letters, digits, dots and dashes."""
     return "-".join(re.sub(r"[^A-Za-z0-9.]", "-", part) for part in parts)

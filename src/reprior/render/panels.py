@@ -1,4 +1,4 @@
-"""What figures with several axes share: which cases stand together, where a case stands, what is lacking and why."""
+"""What figures with several axes share: groups of cases, a case's place on the x axis, what is missing and why."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 def ordered(
     context: Context, setting: str, named: Mapping[str, Sequence[str]], cases: Sequence[str]
 ) -> dict[str, list[str]]:
-    """The artifact's `setting`, {title: cases}, in the order of its first cases in `cases`, the shorter first.
+    """The artifact's `setting`, {title: cases}, sorted by where its cases are in `cases`, the shorter first.
 
-    The order that it was written in is lost: a spec comes as JSON with sorted keys.
+    The order in the study is lost, because a spec is JSON with sorted keys.
     """
     key = f"artifact {context.spec['artifact']}: {setting}"
     for title, here in named.items():
@@ -33,12 +33,12 @@ def ordered(
             raise UserError(f"{key}.{title}: {what}")
     left = [case for case in cases if not any(case in here for here in named.values())]
     if left:
-        raise UserError(f"{key}: the case `{left[0]}` of `cases` is in none; add it to one or take it from `cases`")
+        raise UserError(f"{key}: the case `{left[0]}` of `cases` is in none; add it to one or remove it from `cases`")
     return {title: list(named[title]) for title in sorted(named, key=lambda title: [*map(cases.index, named[title])])}
 
 
 def place(context: Context, case: str, x: str) -> float:
-    """Where a case stands on the axis of the operator's setting `x`."""
+    """The place of a case on the axis of the operator's setting `x`."""
     operator: Mapping[str, Any] = context.cases[case]["operator"]
     if isinstance(operator.get(x), int | float):
         return float(operator[x])
@@ -49,7 +49,7 @@ def place(context: Context, case: str, x: str) -> float:
 
 
 def gaps(context: Context, found: Sequence[Entry]) -> list[str]:
-    """What is not drawn and why, a line for all that lack the same: `m/n = 0.1; m/n = 0.2, CSGM: no weights`."""
+    """What is not drawn and why, one line per reason: `m/n = 0.1; m/n = 0.2, CSGM: no weights`."""
     lacking: dict[tuple[str, str], dict[str, None]] = {}
     for entry in found:
         if entry.gap:
@@ -63,7 +63,7 @@ def gaps(context: Context, found: Sequence[Entry]) -> list[str]:
 
 
 def panel_grid(columns: int, filled: Sequence[bool]) -> tuple[Figure, list[Axes]]:
-    """A figure of so many panels, `columns` side by side; a row in which none is `filled` has room for the reason."""
+    """A figure with a panel for each of `filled`, `columns` side by side. Rows with none filled are low."""
     rows = math.ceil(len(filled) / columns)
     heights = [2.4 if any(filled[row * columns : (row + 1) * columns]) else 0.9 for row in range(rows)]
     figure = style.new_figure(min(style.WIDTH, 3.5 * columns), 0.3 + sum(heights))
@@ -73,7 +73,7 @@ def panel_grid(columns: int, filled: Sequence[bool]) -> tuple[Figure, list[Axes]
 
 
 def common_legend(figure: Figure, panels: Sequence[Axes]) -> None:
-    """One legend above all panels, of what any of them shows, in the place of one in each."""
+    """One legend above all panels, of everything that they show, instead of one in each."""
     shown: dict[str, Any] = {}
     for axes in panels:
         handles, labels = axes.get_legend_handles_labels()
@@ -85,7 +85,7 @@ def common_legend(figure: Figure, panels: Sequence[Axes]) -> None:
 
 
 def say_why(axes: Axes, found: Sequence[Entry]) -> None:
-    """In the place of a panel that has no number at all: the reasons, wrapped to its width."""
+    """Write the reasons into a panel that has no numbers, wrapped to its width."""
     reasons = dict.fromkeys(entry.gap for entry in found)
     points = 72 * axes.bbox.width / axes.figure.dpi
     text = fill(f"no numbers: {'; '.join(reasons)}", int(points / (0.55 * style.SMALL)))

@@ -1,4 +1,4 @@
-"""The images of a case, read from its results: original, observed and what each method made of it."""
+"""The images of a case, read from its results: original, observed and each method's result."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 PART = "part."
-"""How the names of tensors begin that are parts of a method's pictures."""
+"""The prefix of tensors that are parts of a method's pictures."""
 
 
 @dataclass(frozen=True)
@@ -25,10 +25,10 @@ class Views:
     image: str
     original: np.ndarray
     observed: np.ndarray | None
-    """None where an observation has no look, such as a Gaussian measurement."""
+    """None if the observation is not a picture, such as a Gaussian measurement."""
     methods: Mapping[str, np.ndarray]
     parts: Mapping[str, Mapping[str, np.ndarray]]
-    """{method: {part: what it adds to the method's picture}}, empty for a method that makes it in one piece."""
+    """{method: {part: what it adds to the method's picture}}; {} for a method without parts."""
 
 
 def views(folder: Path, name: str, case: Mapping[str, Any], methods: Sequence[str], count: int) -> list[Views]:

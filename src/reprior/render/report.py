@@ -1,4 +1,4 @@
-"""The report: one HTML file with every table, figure and picture, and behind every cell what made it."""
+"""The report: one HTML file with every table, figure and picture, and with how each cell was made."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     import numpy as np
 
 PICTURES = 3
-"""Images of each case that are shown."""
+"""Number of images shown per case."""
 
 
 def build(sidecars: Sequence[Path], out: Path, command: str) -> None:
     """Write one self-contained page from the sidecars of all artifacts, in the order given.
 
-    `command` is what made the report. Pictures are read from the results that the sidecars name.
+    `command` is the command that made the report. Pictures are read from the results that the sidecars name.
     """
     read = [(path, read_json(path)) for path in sidecars]
     if not read:
@@ -48,14 +48,14 @@ def build(sidecars: Sequence[Path], out: Path, command: str) -> None:
 
 
 def _notes(sidecars: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What the scale says of its studies, each study's by its name where they differ."""
+    """The scale's notes on its studies, each with the study's name if they differ."""
     notes = {sidecar["study"]: str(sidecar["note"]) for sidecar in sidecars}
     alike = _distinct(notes.values())
     return alike if len(alike) < 2 else [f"{study}: {note}" for study, note in notes.items()]
 
 
 class _Pictures:
-    """Every picture once: a page that shows it again names its class."""
+    """Embeds every picture once, as a CSS class. The page uses that class wherever it shows the picture."""
 
     def __init__(self) -> None:
         self.uris: dict[str, str] = {}
@@ -99,7 +99,7 @@ class _Study:
         return {case: {m: methods[m] for m in self.methods if m in methods} for case, methods in found.items()}
 
     def view(self, pictures: _Pictures) -> dict[str, Any]:
-        """What the template shows."""
+        """The study as the template needs it."""
         return {
             "name": self.name,
             "title": self.sidecars[0][1]["study_title"],
@@ -117,11 +117,11 @@ class _Study:
 
     @cached_property
     def entries(self) -> list[Mapping[str, Any]]:
-        """Those of every table."""
+        """The entries of every table."""
         return [entry for _, sidecar in self.sidecars for entry in sidecar.get("table", {}).get("entries", ())]
 
     def _numbers(self, case: str, method: str) -> dict[str, Any]:
-        """Every average of a cell, beside the paper's number where a table has one, and which lines to show."""
+        """Every average of a cell, with the paper's number if a table has one, and which lines to show."""
         cell = self.cells[case][method]
         here = [e for e in self.entries if (e["case"], e["method"]) == (case, method) and e["paper"] is not None]
         judged = {(entry["metric"], entry["paper"]): {**entry, "best": False} for entry in here}
@@ -132,13 +132,13 @@ class _Study:
         return {"numbers": numbers, "lines": lines}
 
     def _case(self, name: str, pictures: _Pictures) -> dict[str, Any]:
-        """A case with its pictures, and the generator that its methods were really given."""
+        """A case with its pictures, and the generator that its methods actually used."""
         records = (record for cell in self.cells[name].values() for record in cell["records"])
         generator = next((record["generator"] for record in records if record["generator"]), None)
         return {**self.cases[name], "generator": generator, "viewer": self._viewer(name, pictures)}
 
     def _viewer(self, name: str, pictures: _Pictures) -> dict[str, Any]:
-        """The pictures of a case: names of the views, and one row an image; or the reason why there are none."""
+        """The pictures of a case: names of the views, and one row per image; or the reason why there are none."""
         case, methods = self.cases[name], list(self.cells[name])
         if case["gap"]:
             return {"gap": case["gap"]}
@@ -171,7 +171,7 @@ class _Study:
 
 
 def _alone(case: str, method: str, metric: str, cell: Mapping[str, Any]) -> dict[str, Any]:
-    """The entry of an average that no table holds against a number of the paper."""
+    """The entry of an average that no table compares with the paper."""
     ends = cell["intervals"][metric]
     interval = (float(ends[0]), float(ends[1])) if ends else None
     return Entry(case, method, metric, float(cell["averages"][metric]), interval, None, "", "").as_dict()
@@ -185,7 +185,7 @@ def _artifact(path: Path, sidecar: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _figure(path: Path, figure: Mapping[str, Any]) -> dict[str, Any]:
-    """The picture itself, shown at half its pixels so that it is sharp on any screen."""
+    """The picture itself, shown at half its size in pixels so that it is sharp on any screen."""
     uri, width, height = figure_uri(path.with_suffix(".png"))
     return {**figure, "uri": uri, "width": width // 2, "height": height // 2}
 
@@ -203,9 +203,9 @@ def _distinct(items: Iterable[Any]) -> list[Any]:
 
 
 def _merged(orders: Iterable[Sequence[str]]) -> list[str]:
-    """Everything in any of the lists once, in an order that suits them all as far as one does.
+    """Every item of the lists once, in an order that agrees with all of them as far as possible.
 
-    What is new comes behind its neighbour in its own list, before the first that is known, or last.
+    A new item follows its predecessor in its own list. Without one, it precedes the first known item, or is last.
     """
     merged: list[str] = []
     for order in orders:

@@ -30,7 +30,7 @@ LETTER = 4.4
 
 @dataclass(frozen=True)
 class Shot:
-    """A picture [3, H, W] on the [0, 1] scale and the text under it; or no picture, and why."""
+    """A picture [3, H, W] on the [0, 1] scale and the text under it; or no picture and the reason."""
 
     image: np.ndarray | None
     text: str = ""
@@ -38,7 +38,7 @@ class Shot:
 
 @dataclass(frozen=True)
 class Group:
-    """The rows of one case, one an image; without rows, the reason."""
+    """The rows of one case, one per image; or the reason why there are none."""
 
     label: str
     gap: str
@@ -51,7 +51,7 @@ class Group:
 
 
 def case_views(context: Context, cases: Sequence[str], methods: Sequence[str], count: int) -> dict[str, list[Views]]:
-    """The first `count` images of each case, with what the methods that it has made of them; none of a gap."""
+    """The first `count` images of each case, with the results of its methods; [] for a case with a gap."""
     found: dict[str, list[Views]] = {}
     for case in cases:
         here = [method for method in methods if not context.gap(case, method)]
@@ -61,12 +61,12 @@ def case_views(context: Context, cases: Sequence[str], methods: Sequence[str], c
 
 
 def case_groups(context: Context, rows: Mapping[str, Sequence[Sequence[Shot]]]) -> list[Group]:
-    """One group a case of `rows`."""
+    """One group per case of `rows`."""
     return [Group(str(context.cases[case]["label"]), context.gap(case), here) for case, here in rows.items()]
 
 
 def method_shot(context: Context, case: str, view: Views, method: str) -> Shot:
-    """What a method made of an image, with the PSNR, and the status where it is not ok."""
+    """A method's result for an image, with the PSNR, and with the status if it is not ok."""
     if method not in view.methods:
         return Shot(None, context.gap(case, method))
     cell = context.cell(case, method)
@@ -76,7 +76,7 @@ def method_shot(context: Context, case: str, view: Views, method: str) -> Shot:
 
 
 def sheet(columns: Sequence[str], groups: Sequence[Group]) -> Figure:
-    """A figure of all groups below each other, under one heading a column."""
+    """A figure of all groups below each other, with one heading per column."""
     height = HEADING + sum(group.height for group in groups)
     cell = min(1.3, style.WIDTH / len(columns))
     figure = style.new_figure(cell * len(columns), cell * height)
@@ -111,7 +111,7 @@ def _draw_shot(axes: Axes, shot: Shot, left: int, top: float) -> None:
 
 
 def _draw_picture(axes: Axes, picture: np.ndarray, left: int, top: float) -> None:
-    """`picture` [H, W, 3] in the square below and right of (left, top); the pixels of a small one stay squares."""
+    """`picture` [H, W, 3] in the square below and right of (left, top). Pixels of small pictures stay square."""
     inset = GUTTER / 2
     extent = (left + inset, left + 1 - inset, top + 1 - inset, top + inset)
     small = picture.shape[1] < style.DPI

@@ -1,4 +1,4 @@
-"""The look of every figure: one house style, and one colour a method."""
+"""The look of every figure: one style for all, and one colour per method."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _FIXED = {
     **{"csgm": 0, "iagan": 1, "csgm-bp": 4, "iagan-bp": 5, "dip": 2, "bicubic": 7, "naive": 3, "blurred": 3},
     **{"gan": 0, "hybrid": 1, "dd": 2, "gan-as-dip": 3},
 }
-"""Places in palette and markers; a place that two papers use is the same idea in both where there is one."""
+"""Places in palette and markers. Methods of two papers that are the same idea share a place."""
 
-# Any, since matplotlib's types name every key that there is.
+# Any, since matplotlib's types list every possible key.
 _SETTINGS: Any = {
     "font.family": "DejaVu Sans",
     "font.size": 8,
@@ -51,9 +51,9 @@ _SETTINGS: Any = {
 
 
 def method_styles(methods: Iterable[str]) -> dict[str, tuple[str, str]]:
-    """{method: (colour, marker)}: a method of the papers has the same in every figure; others take what is left.
+    """{method: (colour, marker)}. A method of the papers looks the same in every figure; others take what is left.
 
-    So does the second of two methods that have the same look in different papers.
+    If two methods of different papers have the same look, the second takes what is left, too.
     """
     methods = sorted(methods)
     taken: dict[int, str] = {}
@@ -76,7 +76,7 @@ def group_styles(groups: Sequence[str]) -> dict[str, tuple[str, str]]:
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """An empty figure of that size in inches, in the house style."""
+    """An empty figure of this size in inches, in the common style."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -87,7 +87,7 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def save(context: Context, figure: Figure, notes: Iterable[str] = ()) -> None:
-    """Write the figure as PDF and PNG, the scale's note and `notes` printed below; equal figures are equal bytes."""
+    """Write the figure as PDF and PNG, with the scale's note and `notes` below. Equal figures give equal bytes."""
     from matplotlib import pyplot
 
     printed = ["; ".join(filter(None, [f"{context.spec['scale']} scale", context.note])), *notes]

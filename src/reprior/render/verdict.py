@@ -1,4 +1,4 @@
-"""How our number stands to the paper's, where the two are comparable."""
+"""How our number compares with the paper's, if they are comparable."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ ABOUT_INTERVAL = (
     "Interval: the 95% bootstrap interval of our average; it covers the choice of our images and nothing else."
 )
 ABOUT_VERDICT = (
-    "Verdict: agrees where the paper's number, give or take half of its last digit, lies within our interval; else "
-    "better or worse. The paper's number depends on its own images, too, by an amount that is not known: a narrow miss "
-    "is no contradiction."
+    "Verdict: agrees if the paper's number, plus or minus half of its last digit, lies within our interval; otherwise "
+    "better or worse. The paper's number also depends on its images, by an unknown amount, so a narrow miss is not a "
+    "contradiction."
 )
-ABOUT_NOT_JUDGED = "Not judged: run times and memory, which the machine decides, and averages of a single image."
+ABOUT_NOT_JUDGED = "Not judged: run times and memory, which depend on the machine, and averages of a single image."
 
 
 def verdict(metric: str, ours: float | None, interval: Interval | None, paper: Reported) -> str:
-    """One of the words above, by the rule of `ABOUT_VERDICT`; empty where the paper has no number."""
+    """One of the words above, by the rule of `ABOUT_VERDICT`; empty if the paper has no number."""
     if paper.value is None:
         return ""
     if ours is None:
@@ -41,7 +41,7 @@ def verdict(metric: str, ours: float | None, interval: Interval | None, paper: R
 
 
 def counted(verdicts: Iterable[str]) -> str:
-    """`2 of 5 numbers agree with the paper's; 1 better, 2 not run`; empty where there is nothing to count."""
+    """`2 of 5 numbers agree with the paper's; 1 better, 2 not run`; empty if there is nothing to count."""
     times = Counter(filter(None, verdicts))
     others = [f"{times[word]} {word}" for word in (BETTER, WORSE, NOT_RUN, NOT_FINITE, NOT_JUDGED) if times[word]]
     agree = f"{times[AGREES]} of {times.total()} numbers agree with the paper's"

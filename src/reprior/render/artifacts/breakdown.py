@@ -1,4 +1,4 @@
-"""What a method's pictures are made of: each part that its results hold (the hybrid paper's Fig. 4, right)."""
+"""The parts that add up to a method's pictures (the hybrid paper's Fig. 4, right)."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def breakdown(
     pictures: Count = 3,
     caption: str = "",
 ) -> None:
-    """Draw the original, each of `methods`, and the parts of `method`, which is one of them; a row an image.
+    """Draw one row per image: the original, each of `methods`, and the parts of `method`, which is one of them.
 
-    `parts` says which of them to show, each as [name in the file, heading].
+    `parts` lists the parts to show, each as [name in the file, heading].
     """
     if method not in methods:
         raise UserError(
@@ -45,7 +45,7 @@ def breakdown(
     headings = [heading for _, heading in parts]
     names = [ORIGINAL, *map(context.label, methods), *headings]
     shown = case_groups(context, rows)
-    about = f"{' and '.join(headings)}: what {context.label(method)} adds up, clipped to [0, 1] as every picture."
+    about = f"{' and '.join(headings)}: the parts of {context.label(method)}, clipped to [0, 1] like every picture."
     style.save(context, sheet(names, shown), ["Under each picture: PSNR.", about])
     alt = f"{title}. Columns: {', '.join(names)}. Rows: images of {', '.join(group.label for group in shown)}."
     context.write_sidecar(methods, {"figure": {"alt": alt, "pictures": pictures}})

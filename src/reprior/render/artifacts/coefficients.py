@@ -1,4 +1,4 @@
-"""How a number of each image differs between groups of cases (the hybrid paper's Fig. 5, right)."""
+"""How a number per image differs between groups of cases (the hybrid paper's Fig. 5, right)."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".pdf", ".png")
 READS = "metrics"
-ABOUT_BOXES = "Dot: an image. Box: quartiles and median."
+ABOUT_BOXES = "Dot: one image. Box: quartiles and median."
 
 Numbers = Mapping[str, Mapping[float, Sequence[float]]]
-"""{group: {setting of the operator: one number an image}}"""
+"""{group: {setting of the operator: one number per image}}"""
 
 
 def coefficients(
@@ -37,10 +37,10 @@ def coefficients(
     x_label: str = "compression ratio m/n",
     caption: str = "",
 ) -> None:
-    """Draw one panel a metric and method: a dot an image and a box around them, the groups side by side at each `x`.
+    """Draw one panel per metric and method: one dot per image, with boxes, the groups side by side at each `x`.
 
-    `groups` is {title: cases}; a later group is darker. The boxes stand at the settings `x` of the operator, and not
-    one for all: the coefficients change with the number of measurements, which would hide what the groups differ in.
+    `groups` is {title: cases}; a later group is darker. Each setting `x` of the operator has its own box. A single box
+    would hide how the groups differ, because the coefficients change with the number of measurements.
     """
     shown = ordered(context, "groups", groups, cases)
     places = {case: place(context, case, x) for case in cases}
@@ -63,14 +63,14 @@ def coefficients(
         told.append(f"{name}: {_medians(numbers, about(metric).format)}.")
     common_legend(figure, all_axes)
     style.save(context, figure, [" ".join(filter(None, [ABOUT_BOXES, caption])), *_notes(context, shown, drawn)])
-    alt = f"{title}. One dot an image against {x_label}, in groups: {', '.join(shown)}."
+    alt = f"{title}. One dot per image against {x_label}, in groups: {', '.join(shown)}."
     context.write_sidecar(methods, {"figure": {"alt": " ".join([alt, *told]), "gaps": _notes(context, shown, found)}})
 
 
 def _numbers(
     context: Context, shown: Mapping[str, Sequence[str]], places: Mapping[str, float], method: str, metric: str
 ) -> Numbers:
-    """Those that are finite."""
+    """The finite numbers."""
     found: dict[str, dict[float, list[float]]] = {name: {} for name in shown}
     for name, cases in shown.items():
         for case, _ in context.filled(cases, [method]):
@@ -95,12 +95,12 @@ def _draw(axes: Axes, numbers: Numbers, places: Sequence[float]) -> None:
 
 
 def _box(axes: Axes, at: float, width: float, values: Sequence[float], colour: str, marker: str) -> None:
-    """A box of the values and a dot each, spread in the order of the images so that equal ones are seen."""
+    """A box of the values and one dot per value. Dots are spread in the order of images, so that equal ones show."""
     axes.boxplot(
         values,
         positions=[at],
         widths=width,
-        whis=(25, 75),  # no whiskers: the dots say the rest
+        whis=(25, 75),  # no whiskers: the dots show the rest
         showfliers=False,
         showcaps=False,
         manage_ticks=False,
@@ -120,7 +120,7 @@ def _medians(numbers: Numbers, digits: str) -> str:
 
 
 def _notes(context: Context, shown: Mapping[str, Sequence[str]], found: Sequence[Entry]) -> list[str]:
-    """What is not drawn and why, each once; a group that lacks all of its cases by its own name."""
+    """What is not drawn and why, each once. A group without any case is listed by its own name."""
     lines: list[str] = []
     for name, cases in shown.items():
         here = [entry for entry in found if entry.case in cases]

@@ -25,7 +25,7 @@ def grid(
     pictures: Count = 3,
     caption: str = "",
 ) -> None:
-    """Draw one row an image and one column a view, the PSNR under each; several cases are groups of rows."""
+    """Draw one row per image and one column per view, with the PSNR under each. Each case is a group of rows."""
     found = case_views(context, cases, methods, pictures)
     has_look = any(view.observed is not None for here in found.values() for view in here)
     columns = [ORIGINAL, *([OBSERVED] if has_look else []), *methods]

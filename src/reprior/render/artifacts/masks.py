@@ -18,7 +18,7 @@ READS = "images"
 
 
 def masks(context: Context, *, title: str, cases: list[str], caption: str = "") -> None:
-    """Draw one mask a case, white where a coefficient is measured, the constant component at the centre."""
+    """Draw one mask per case: white where a coefficient is measured, the constant component at the centre."""
     figure = style.new_figure(2.3 * len(cases), 2.5)
     shares = []
     for index, case in enumerate(cases):

@@ -1,4 +1,4 @@
-"""A finished run as an RO-Crate, held against its profiles by the community's validator, without a network."""
+"""A finished run as an RO-Crate. The community's validator checks it against its profiles, without a network."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ WORKFLOW = ("Snakefile", "config.yaml", "studies/mine/study.yaml", "studies/mine
 
 @pytest.fixture
 def run(job: Callable[..., None]) -> Run:
-    """A small finished run; writes its crate and gives the entities by their names."""
+    """A small finished run. The function writes its crate and returns the entities by name."""
     job("acquire", {"data/raw/photos/photos.zip": "photographs"})
     Lock(Path("data/sources.lock")).record(
         "photos/photos.zip", "photos.zip", fingerprint(Path("data/raw/photos/photos.zip")), ADDRESS, "no redistribution"
@@ -54,17 +54,17 @@ def run(job: Callable[..., None]) -> Run:
 
 UNKNOWN = {
     "ro-crate-1.1_22.3",  # a publisher
-    "ro-crate-1.1_28.1",  # whether a download is still at its address: not asked without a network
-    "ro-crate-1.1_30.2",  # the authors' organisation,
-    "ro-crate-1.1_30.3",  # and what is known of it
+    "ro-crate-1.1_28.1",  # whether a download is still at its address: needs a network
+    "ro-crate-1.1_30.2",  # the authors' organisation
+    "ro-crate-1.1_30.3",  # details of that organisation
     "ro-crate-1.1_31.2",  # a web page of the authors
-    "process-run-crate-0.5_3.2",  # a web page of the software,
-    "process-run-crate-0.5_5.1",  # and an address as its identifier
+    "process-run-crate-0.5_3.2",  # a web page of the software
+    "process-run-crate-0.5_5.1",  # an address that identifies the software
     "process-run-crate-0.5_8.6",  # who ran the jobs
     "workflow-ro-crate-1.0_6.1",  # a README, which is recommended
     "workflow-ro-crate-1.0_6.2",
 }
-"""Recommendations that are not followed, for want of what would have to be said."""
+"""Recommendations that we do not follow, because we do not have the information."""
 
 
 @pytest.mark.slow

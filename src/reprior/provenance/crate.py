@@ -1,4 +1,4 @@
-"""A finished run as an RO-Crate: the folder `results/<scale>` and, in JSON-LD, which job made each file from what."""
+"""A finished run as an RO-Crate: the folder `results/<scale>`, and JSON-LD on which job made each file from what."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from reprior.provenance.lineage import Lineage
 
 
 def copies(workflow: Iterable[Path], root: Path, out: Path) -> dict[Path, Path]:
-    """Where the crate whose metadata is `out` holds each file that says what was run."""
+    """The path in the crate of each workflow file. `out` is the metadata file of the crate."""
     return {file: out.parent / "workflow" / file.relative_to(root) for file in workflow}
 
 
@@ -31,9 +31,9 @@ def write_crate(
     command: str,
     out: Path,
 ) -> None:
-    """Write the metadata of the run that `command` made and that ended in `results`.
+    """Write the metadata of the run that `command` started and that made `results`.
 
-    The `workflow` files, which say what was run, are copied into the crate; the first is the Snakefile.
+    Copies the `workflow` files, which define the run, into the crate. The first is the Snakefile.
     """
     lineage = Lineage(Path(), read_records(*records))
     jobs = lineage.jobs(path.as_posix() for path in results)
@@ -50,7 +50,7 @@ def write_crate(
 
 
 def _check(lineage: Lineage, jobs: Sequence[Record], results: Sequence[Path]) -> None:
-    """A crate that ties a result to what it was not made from would be worse than none."""
+    """Raise UserError if a result has no record, or if a file does not match the records."""
     lost = lineage.lost(path.as_posix() for path in results)
     broken = [link for job in jobs for link in lineage.broken(job)]
     problems = [
@@ -59,4 +59,4 @@ def _check(lineage: Lineage, jobs: Sequence[Record], results: Sequence[Path]) ->
     ]
     if problems:
         shown = "; ".join(problems[:5]) + ("; ..." if problems[5:] else "")
-        raise UserError(f"no RO-Crate is written: {shown}. `reprior trace FILE` says what to make anew")
+        raise UserError(f"no RO-Crate is written: {shown}. `reprior trace FILE` says what to make again")

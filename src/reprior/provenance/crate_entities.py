@@ -1,4 +1,4 @@
-"""What the metadata of an RO-Crate says of a run: entities after Provenance Run Crate 0.5 on RO-Crate 1.1."""
+"""The entities that describe a run in an RO-Crate, as Provenance Run Crate 0.5 and RO-Crate 1.1 define them."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Entities:
     files: Files
 
     def graph(self) -> list[Entity]:
-        """Every entity, each once."""
+        """All entities, without duplicates."""
         profiles = (_work(address, *about) for address, about in _PROFILES.items())
         every = [
             self._descriptor(),
@@ -93,14 +93,14 @@ class Entities:
 
     @cached_property
     def _authors(self) -> list[Entity]:
-        """As the citation file has them."""
+        """The authors in the citation file."""
         citation = next((file for file in self.copied if file.name == "CITATION.cff"), None)
         authors = yaml.safe_load(citation.read_text(encoding="utf-8"))["authors"] if citation else []
         return [_author(author) for author in authors]
 
     @cached_property
     def _parts(self) -> dict[str, Entity]:
-        """Every file that a job read or made, and the copies, by the names that they have here."""
+        """Every file that a job read or made, and the copied files, by their names in the crate."""
         read = {file: {"sha256": sha256} for job in self.jobs for file, sha256 in job["inputs"].items()}
         made = {file: known for job in self.jobs for file, known in job["outputs"].items()}
         copied = {copy.as_posix(): content(copy) for copy in self.copied}
@@ -109,7 +109,7 @@ class Entities:
         return files | {self._main: files[self._main] | self._workflow()}
 
     def _workflow(self) -> Entity:
-        """What the Snakefile is beside a file."""
+        """The properties that the Snakefile has in addition to those of a file."""
         return {
             "@type": ["File", "SoftwareSourceCode", "ComputationalWorkflow", "HowTo"],
             "name": "reprior",
@@ -124,7 +124,7 @@ class Entities:
 
     @cached_property
     def _tools(self) -> dict[str, Entity]:
-        """A stage with one state of its code."""
+        """The software of each stage: one entity per version of its code."""
         return {tool["@id"]: tool for tool in map(_tool, self.jobs)}
 
     @cached_property
@@ -138,7 +138,7 @@ class Entities:
 
     @cached_property
     def _actions(self) -> list[Entity]:
-        """The whole run, and each of its jobs."""
+        """One action for the whole run, and one per job."""
         got = {file for job in self.jobs if job["stage"] == "acquire" for file in job["outputs"]}
         given = got | {file for job in self.jobs for file in self.lineage.lost(job["inputs"])}
         run = {
@@ -196,7 +196,7 @@ def _work(address: str, title: str, version: str = "") -> Entity:
 
 
 def _links(identifiers: Iterable[str]) -> Any:
-    """References to entities; a single one stands alone, as compact JSON-LD has it."""
+    """References to entities: a list, or the reference itself if there is only one, as in compact JSON-LD."""
     links = [{"@id": each} for each in identifiers]
     return links[0] if len(links) == 1 else links
 

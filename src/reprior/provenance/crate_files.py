@@ -1,6 +1,6 @@
-"""How an RO-Crate names files and what it says of each.
+"""The names and descriptions of files in an RO-Crate.
 
-Downloads are named by their address and never copied; other files outside of the crate by their path, with their hash.
+A download is named by its address and never copied. Any other file outside the crate is named by its path.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _FORMATS = {
 
 @dataclass(frozen=True)
 class Files:
-    """How a crate speaks of files."""
+    """Names and describes the files of a crate."""
 
     folder: Path
     raw: Path
@@ -40,18 +40,18 @@ class Files:
     downloads: Mapping[str, Entry]
 
     def name(self, file: str) -> str:
-        """A path within the crate, an address, or a name for what is not part of it."""
+        """The path in the crate, the address of a download, or `#path` for any other file outside the crate."""
         path = self.copied.get(Path(file).resolve(), Path(file))
         if path.is_relative_to(self.folder):
             return quote(path.relative_to(self.folder).as_posix())
         return self._address(path) or f"#{quote(path.as_posix())}"
 
     def _download(self, path: Path) -> Entry | None:
-        """What was noted when the file was got, if it is a download."""
+        """The lock's entry of the file; None if it is not a download."""
         return self.downloads.get(path.relative_to(self.raw).as_posix()) if path.is_relative_to(self.raw) else None
 
     def _address(self, path: Path) -> str | None:
-        """From where a download was got; where that was a mirror on this machine, from where it can be."""
+        """The address of a download. If it came from a local mirror, a public address of the same file."""
         entry = self._download(path)
         if entry is None:
             return None
@@ -62,7 +62,7 @@ class Files:
         return next((address for v in variants if v.file == entry.file for address in v.addresses), None)
 
     def entity(self, file: str, known: Mapping[str, Any]) -> Entity:
-        """What is known of a file."""
+        """The entity of a file. `known` has its hash and may have its size."""
         path, address = Path(file), self.name(file)
         kind = _FORMATS.get(path.suffix, "application/octet-stream")
         entity = {"@id": address, "@type": "File", "name": path.name, "encodingFormat": kind, "sha256": known["sha256"]}

@@ -1,4 +1,4 @@
-# Targets for people; `make` lists them. All work in .venv, which is made from the lock files when it is missing or old.
+# Targets for people; `make` lists them. All use .venv, which is made from the lock files if it is missing or outdated.
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
@@ -7,9 +7,9 @@ SHELL := bash
 PYTHON ?= python3
 CORES ?= all
 INSTALLER ?= uv
-# Once chosen, kept for later installs: see envs/install.sh.
+# The last choice is kept for later installs: see envs/install.sh.
 TORCH ?= $(or $(shell cat .venv/.installed 2>/dev/null),locked)
-# Processes that run tests side by side.
+# Number of test processes.
 TESTERS := $(if $(filter all,$(CORES)),$(shell nproc),$(CORES))
 PYTEST_FLAGS ?=
 LOCK_FLAGS ?=
@@ -60,7 +60,7 @@ bench: $(INSTALLED) ## measure the speed of the optimisation loop
 lock: $(INSTALLED) ## remake the lock files (newest versions: LOCK_FLAGS=--upgrade)
 	@envs/lock.sh $(LOCK_FLAGS)
 
-# Other scales may hold weeks of GPU time: they are removed by hand.
+# Results of other scales may have cost weeks of GPU time. Remove them by hand.
 clean: ## remove the demo's results
 	rm -rf results/demo
 

@@ -8,7 +8,7 @@ from reprior.jobs import warm
 from reprior.planning.resolve import make_plan
 from reprior.jobs.workplace import Workplace
 
-# A plan is millions of objects that stay: looking through them for garbage took a seventh of planning.
+# A plan holds millions of objects that stay. Collecting garbage among them took a seventh of the planning time.
 gc.set_threshold(100_000, 50, 100)
 
 
@@ -24,7 +24,7 @@ WORKPLACE = Workplace.of(PLAN, Path.cwd())
 
 
 onstart:
-    global occupied, warm_parent  # both end with this process
+    global occupied, warm_parent  # global, so that both last until this process ends
     try:
         occupied = WORKPLACE.occupied()
     except UserError as error:
@@ -44,7 +44,7 @@ include: "workflow/rules/render.smk"
 include: "workflow/rules/crate.smk"
 
 
-if workflow.is_main_process:  # and not a job of one
+if workflow.is_main_process:  # not in the process of a job
     WORKPLACE.mended([*planned_results(), *ARTIFACTS], only_tell=workflow.output_settings.dryrun)
     if advice := WORKPLACE.lock_advice():
         logger.warning(f"reprior: {advice}")

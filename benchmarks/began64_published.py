@@ -1,11 +1,12 @@
-"""The comparison of the IAGAN paper in small, on real faces with a real generator, from several starts.
+"""A small version of the IAGAN paper's comparison, on real faces with a real generator, from several starts.
 
     python benchmarks/began64_published.py --raw data/raw
 
-Super-resolution x4 without noise of the CelebA faces 182638 to 182645 at 64 pixels with the public BEGAN-64, CSGM 400
-steps and IAGAN 200, as the authors' own code was once run on the first three of them from one start: `AUTHORS`. It
-prints the mean PSNR of each start over these three and over all. It reads `celeba/csgm_celebAtest.zip` and
-`began/netG_200000.pth`; `snakemake acquire --config scale=small` fetches both. Four starts: ten minutes of one core.
+It runs super-resolution x4 without noise on the CelebA faces 182638 to 182645 at 64 pixels, with the public BEGAN-64,
+400 steps of CSGM and 200 of IAGAN. `AUTHORS` are the results of the authors' own code, which was run once on the first
+three faces, from one start. It prints the mean PSNR of each start over these three faces and over all faces. It reads
+`celeba/csgm_celebAtest.zip` and `began/netG_200000.pth`; `snakemake acquire --config scale=small` fetches both. Four
+starts take ten minutes on one core.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ def public_began(raw: Path) -> Generator:
 
 
 def one_start(start: int, images: Tensor, ids: list[str], generator: Generator) -> np.ndarray:
-    """PSNRs [methods, images]; the start is part of what every draw hangs on."""
+    """PSNRs [methods, images]. The start is part of the seed of every draw."""
     operator = Bicubic(generator.image_shape, torch.Generator(), scale=4, padding="zero")
     problem = Problem(operator.A(images), operator, f"start-{start}", "sr-x4", tuple(ids))
     by_csgm = csgm(problem, generator, steps=400, lr=0.1)

@@ -1,8 +1,8 @@
-"""Speed of the optimisation loop on this machine, against the plain way of writing the same methods.
+"""Speed of the optimisation loop on this machine, compared with a plain implementation of the same methods.
 
 The plain way: one image at a time, gradients for all weights of the generator, default memory format, and the defaults
 of `torch.optim.Adam`. Every number is the median of interleaved repeats in one run, so that other load on the machine
-falls on all of them.
+affects all of them.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", type=int, default=64, choices=[64, 128])
-    parser.add_argument("--channels", type=int, default=32, help="of the BEGAN; 32 is the demo's")
+    parser.add_argument("--channels", type=int, default=32, help="of the BEGAN; the demo has 32")
     parser.add_argument("--images", type=int, default=8, help="in a batch")
     parser.add_argument("--steps", type=int, default=8, help="in one repeat")
     parser.add_argument("--repeats", type=int, default=9)
@@ -61,7 +61,7 @@ def make_problem(generator: Generator, images: int, device: str) -> Problem:
 
 
 def jobs(problem: Problem, generator: Generator, steps: int) -> dict[str, Callable[[], object]]:
-    """What is timed, by name: each does `steps` steps for all images of the problem."""
+    """The functions to time, by name. Each does `steps` steps for all images of the problem."""
     ready = copy.deepcopy(generator).eval().requires_grad_(False).to(memory_format=torch.channels_last)
     start = csgm(problem, ready, steps=1)
     assert start.latents is not None
@@ -86,7 +86,7 @@ def make_mixed(generator: Generator, device: str) -> Problem:
 
 
 def mixed_jobs(problem: Problem, generator: Generator, steps: int) -> dict[str, Callable[[], object]]:
-    """The Deep Decoder and the hybrid: as they are, one image at a time, and the plain way one image at a time."""
+    """The Deep Decoder and the hybrid: in a batch, one image at a time, and the plain way (one image at a time)."""
     ready = copy.deepcopy(generator).eval().requires_grad_(False).to(memory_format=torch.channels_last)
     latents = generator.latent_shape[0]
     gan = replace(problem, watch=Watch(marks=(0,)))
@@ -110,7 +110,7 @@ def mixed_jobs(problem: Problem, generator: Generator, steps: int) -> dict[str, 
 
 
 def begun(problem: Problem) -> Reconstruction:
-    """The state that the problem's watch was asked for, of the first step."""
+    """The state at step 0, which the problem's watch has saved."""
     state = {key.removeprefix("0."): tensor for key, tensor in problem.watch.marked.items()}
     return Reconstruction(state["kept.x"], status=("ok",) * len(problem), state=state)
 
@@ -118,7 +118,7 @@ def begun(problem: Problem) -> Reconstruction:
 def plain_hybrid(
     problem: Problem, generator: Generator | None, starts: list[Reconstruction], row: slice, steps: int
 ) -> list[float]:
-    """The hybrid, or without a generator the Deep Decoder, of one image as one writes it first; gives the losses."""
+    """The hybrid (or, without a generator, the Deep Decoder) of one image in the plain way; returns the losses."""
     gan, dd = (start[row].state for start in starts)
     k = largest_below(problem.y[0].numel(), gan["variables.z"].shape[1])
     decoder = plain_decoder(k).to(problem.y.device)
@@ -135,27 +135,27 @@ def plain_hybrid(
 
 
 def plain_decoder(k: int) -> nn.Sequential:
-    """The Deep Decoder of PyTorch's layers."""
+    """The Deep Decoder built from PyTorch's layers."""
     up = {"scale_factor": 2, "mode": "bilinear", "align_corners": True}
     layer = [lambda: nn.Conv2d(k, k, 1), lambda: nn.BatchNorm2d(k), lambda: nn.Upsample(**up), nn.ReLU]
     return nn.Sequential(*(make() for _ in range(4) for make in layer), nn.Conv2d(k, 3, 1), nn.Sigmoid())
 
 
 def plain_csgm(problem: Problem, generator: Generator, z: Tensor, steps: int) -> list[float]:
-    """CSGM as one writes it first; gives the losses."""
+    """CSGM in the plain way; returns the losses."""
     z = z.clone().requires_grad_()
     return descend(problem, lambda: generator.image(z), [torch.optim.Adam([z], lr=0.1)], steps)
 
 
 def plain_iagan(problem: Problem, generator: Generator, z: Tensor, steps: int) -> list[float]:
-    """IAGAN as one writes it first; gives the losses."""
+    """IAGAN in the plain way; returns the losses."""
     generator, z = copy.deepcopy(generator), z.clone().requires_grad_()
     adams = [torch.optim.Adam([z], lr=1e-4), torch.optim.Adam(generator.parameters(), lr=1e-4)]
     return descend(problem, lambda: generator.image(z), adams, steps)
 
 
 def descend(problem: Problem, image: Callable[[], Tensor], adams: list[torch.optim.Adam], steps: int) -> list[float]:
-    """Plain steps; gives the losses."""
+    """Plain optimisation steps; returns the losses."""
     losses = []
     for _ in range(steps):
         for adam in adams:
@@ -169,7 +169,7 @@ def descend(problem: Problem, image: Callable[[], Tensor], adams: list[torch.opt
 
 
 def measured(tasks: dict[str, Callable[[], object]], repeats: int, device: str) -> dict[str, float]:
-    """Median seconds of each task, the tasks taken in turn; the first turn is not counted."""
+    """Median seconds of each task. The tasks run in turn, and the first turn is not counted."""
     times: dict[str, list[float]] = {name: [] for name in tasks}
     for _ in range(repeats + 1):
         for name, task in tasks.items():
@@ -182,7 +182,7 @@ def measured(tasks: dict[str, Callable[[], object]], repeats: int, device: str) 
 
 
 def forward_operations(generator: Generator) -> int:
-    """Floating-point operations of the convolutions and linear layers in G(z), one image."""
+    """Floating-point operations of the convolutions and linear layers in G(z), per image."""
     z = generator.draw_latent(torch.Generator())[None].to(next(generator.parameters()))
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         generator(z)
@@ -195,13 +195,13 @@ def report(generator: BEGAN, seconds: dict[str, float], image_steps: int) -> Non
     forward = forward_operations(generator)
     channels, size = generator.out.in_channels, generator.image_shape[1]
     print(f"BEGAN {size}x{size}, {channels} channels, {torch.get_num_threads()} threads, torch {torch.__version__}")
-    print(f"matrix product: {rate / 1e9:.0f} GFLOP/s; G(z): {forward / 1e6:.0f} MFLOP an image")
-    # A step of CSGM is G and the gradient of z; IAGAN's has the gradient of the weights too.
+    print(f"matrix product: {rate / 1e9:.0f} GFLOP/s; G(z): {forward / 1e6:.0f} MFLOP per image")
+    # A step of CSGM computes G and the gradient of z. A step of IAGAN also computes the gradient of the weights.
     for method, passes, wanted in (("csgm", 2, 2.5), ("iagan", 3, 1.5)):
         plain, ours = (seconds[name] / image_steps for name in (f"{method} plain", method))
         share = passes * forward / ours / rate
         print(
-            f"{method:5}: plain {plain * 1e3:6.2f} ms, ours {ours * 1e3:6.2f} ms a step and image: "
+            f"{method:5}: plain {plain * 1e3:6.2f} ms, ours {ours * 1e3:6.2f} ms per step and image: "
             f"{plain / ours:.2f} times faster (wanted: {wanted}), {share:.0%} of the matrix-product rate"
         )
 
@@ -211,7 +211,7 @@ def report_mixed(seconds: dict[str, float], image_steps: int) -> None:
     for method, wanted in (("dd", ""), ("hybrid", " (wanted: 3)")):
         plain, alone, ours = (seconds[f"{method}{way}"] / image_steps for way in (" plain", " alone", ""))
         print(
-            f"{method:6}, 12 images: {1 / ours:.0f} image steps a second; one image at a time {plain / ours:.2f} times"
+            f"{method:6}, 12 images: {1 / ours:.0f} image steps per second; image by image {plain / ours:.2f} times"
             f" slower the plain way{wanted}, {alone / ours:.2f} times our way"
         )
 

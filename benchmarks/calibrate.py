@@ -1,10 +1,10 @@
-"""Which choices that the IAGAN paper leaves open explain its rows that need no generator: Bicubic and Blurred.
+"""Which of the choices that the IAGAN paper leaves open explain its rows without a generator: Bicubic and Blurred.
 
     python benchmarks/calibrate.py --raw data/raw [--celebahq FOLDER] [--authors FOLDER]
 
-It reads `celeba/celeba_subset.tar` and `celeba/csgm_celebAtest.zip` (1,064 test images of CelebA) from the folder of
-downloads, CelebA-HQ from a folder of 1024 x 1024 pictures, and prints the tables of docs/calibration.md. `--authors`
-is a folder with imgHQ00097.jpg and what the authors published beside it; they show the border of their operator.
+It prints the tables of docs/calibration.md. It reads `celeba/celeba_subset.tar` and `celeba/csgm_celebAtest.zip` (1,064
+test images of CelebA) from the folder of downloads, and CelebA-HQ from a folder of 1024 x 1024 pictures. `--authors` is
+a folder with imgHQ00097.jpg and the images that the authors published with it. These show the border of their operator.
 """
 
 from __future__ import annotations
@@ -36,19 +36,19 @@ Settings = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Case:
-    """A data set's five cells."""
+    """The five cells of a data set."""
 
     name: str
     scales: tuple[int, int]
 
     @property
     def sr(self) -> list[str]:
-        """The four of super-resolution."""
+        """The four cells of super-resolution."""
         return [f"x{scale}{noisy}" for noisy in ("", " noisy") for scale in self.scales]
 
     @property
     def cells(self) -> list[str]:
-        """All five."""
+        """All five cells."""
         return [*self.sr, "blurred"]
 
     def paper(self, metric: str = "psnr") -> Errors:
@@ -140,7 +140,7 @@ def celeba_tables(raw: Path) -> None:
 def celebahq_tables(folder: Path) -> None:
     """CelebA-HQ: the choices that matter there."""
     dataset = load_dataset({"name": "folder", "path": str(folder), "size": 1024, "fit": "exact"}, folder)
-    ids = [name for name in dataset.names if "_" not in name]  # not the authors' outputs
+    ids = [name for name in dataset.names if "_" not in name]  # without the authors' outputs
     images = [torch.from_numpy(dataset.load([name])) for name in ids]
     sr = {name: errors(images, sr_estimates, CELEBAHQ.sr, scales=CELEBAHQ.scales, **how) for name, how in SR.items()}
     table(f"CelebA-HQ, {len(ids)} images, super-resolution", CELEBAHQ, CELEBAHQ.sr, sr)
@@ -157,7 +157,7 @@ def celebahq_tables(folder: Path) -> None:
 
 
 def faces(raw: Path) -> list[Image.Image]:
-    """The 1,064 photographs, the 64 of CSGM first: 178 x 218."""
+    """The 1,064 photographs of 178 x 218 pixels. The 64 of CSGM come first."""
     found = []
     for name in ("celeba-csgm64", "celeba-subset"):
         dataset = load_dataset({"name": name}, raw)
@@ -167,7 +167,7 @@ def faces(raw: Path) -> list[Image.Image]:
 
 
 def cut(photographs: Sequence[Image.Image], crop: str) -> list[Tensor]:
-    """A part of each, at 128 x 128, in chunks [64, 3, 128, 128]."""
+    """The crop of each photograph, resized to 128 x 128, in chunks [64, 3, 128, 128]."""
     left, top, width, height, resize = CROPS[crop]
     box = (left, top, left + width, top + height)
     images = np.stack([square(picture, box, 128, resize) for picture in photographs])
@@ -175,20 +175,20 @@ def cut(photographs: Sequence[Image.Image], crop: str) -> list[Tensor]:
 
 
 def everything(images: Sequence[Tensor], case: Case) -> Errors:
-    """The errors in all five cells, with the first of the choices."""
+    """The errors in all five cells, with the default choices."""
     sr = errors(images, sr_estimates, case.sr, scales=case.scales)
     return sr | errors(images, blur_estimates, ["blurred"])
 
 
 def percent(share: float) -> str:
-    """A share as it is shown."""
+    """A share as text."""
     return f"{share:.1%}" if share >= 0.001 else "< 0.1%"
 
 
 def table(title: str, case: Case, cells: Sequence[str], found: Mapping[str, Errors]) -> None:
-    """Print PSNRs with the half width of the 95% of sets of 100 images, bold where the paper's value is among them.
+    """Print PSNRs with the half width of the 95% interval over sets of 100 images. Bold: the paper's value is inside.
 
-    Noisy super-resolution is left out of `together`: given the cell without noise it tells of the noise alone.
+    `together` leaves out noisy super-resolution: given the cell without noise, it depends only on the noise.
     """
     paper = np.array([case.paper()[cell] for cell in cells])
     images = [column for column, cell in enumerate(cells) if "noisy" not in cell]
@@ -204,7 +204,7 @@ def table(title: str, case: Case, cells: Sequence[str], found: Mapping[str, Erro
 
 
 def averages(case: Case, found: Mapping[str, Errors]) -> None:
-    """Print both ways to average; `together` is of super-resolution without noise."""
+    """Print both ways to average. `together` is for super-resolution without noise."""
     clean = [f"x{scale}" for scale in case.scales]
     paper = case.paper()
     rows = {"paper": [*(f"{value:.2f}" for value in paper.values()), ""]}
@@ -218,7 +218,7 @@ def averages(case: Case, found: Mapping[str, Errors]) -> None:
 
 
 def gains(case: Case, found: Mapping[str, Errors]) -> None:
-    """Print how much of the noise's power reaches the estimate: the images hardly matter here."""
+    """Print how much of the noise's power reaches the estimate. The images hardly matter here."""
     clean = [f"x{scale}" for scale in case.scales]
     paper = {cell: 10 ** (-value / 10) for cell, value in case.paper().items()}
     rows = {"paper": [f"{(paper[f'{cell} noisy'] - paper[cell]) / NOISE**2:.3f}" for cell in clean]}
@@ -229,7 +229,7 @@ def gains(case: Case, found: Mapping[str, Errors]) -> None:
 
 
 def perceptual(case: Case, images: Sequence[Tensor], raw: Path) -> None:
-    """Print LPIPS with SqueezeNet: a side note, because the paper does not say which network it used."""
+    """Print LPIPS with SqueezeNet. Only a side note: the paper does not say which network it used."""
     (chunk,), rng = images, torch.Generator().manual_seed(0)
     pairs = [*sr_estimates(chunk, rng, case.scales), *blur_estimates(chunk, rng)]
     ours = [lpips(estimate.clamp(0, 1).numpy(), truth.numpy(), raw, net="squeeze").mean() for estimate, truth in pairs]

@@ -1,7 +1,7 @@
-"""What `calibrate.py` computes: the errors of estimates without a generator under any choice, and what they are worth.
+"""What `calibrate.py` computes: errors of estimates without a generator for each choice, and their statistics.
 
-Every estimate is linear but for the clipping, and separable: small matrices for one axis, from the project's operator
-where it has the choice, from PyTorch's functions where it has not.
+Every estimate is separable and, without the clipping, linear. So small matrices for one axis suffice. They come from
+the project's operator if it has the choice, else from PyTorch's functions.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from reprior.operators.bicubic import Bicubic
 
 NOISE = 10 / 255
 DRAWS, SET = 4000, 100
-"""Random sets of images, and the size of the paper's."""
+"""Number of random sets of images, and the size of the paper's set."""
 ROUNDING = 0.01**2 / 12
-"""Variance of what the paper's two digits hide."""
+"""Variance of the error from rounding to the paper's two digits."""
 Errors = dict[str, np.ndarray]
-"""One number an image, by cell."""
+"""One number per image, by cell."""
 
 
 def errors(
     images: Sequence[Tensor], estimates: Callable[..., Iterator[tuple[Tensor, Tensor]]], cells: list[str], **how: Any
 ) -> Errors:
-    """The mean squared error of each image in each of the cells that `estimates` yields."""
+    """The mean squared error of each image in each cell that `estimates` yields."""
     clip = how.pop("clip", True)
 
     def mse(estimate: Tensor, truth: Tensor) -> np.ndarray:
@@ -49,8 +49,8 @@ def sr_estimates(
     up: str = "torch",
     noise: float = NOISE,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Estimate and truth of the four cells."""
-    middle = 0 if border == "black" else 0.5  # what lies beyond the border, where that is a constant
+    """Estimate and truth for each of the four cells."""
+    middle = 0 if border == "black" else 0.5  # the value beyond the border, if it is constant
     for level in (0.0, noise):
         for scale in scales:
             D, U = down(x.shape[3], scale, border), upsampling(x.shape[3] // scale, scale, up)
@@ -63,7 +63,7 @@ def sr_estimates(
 def blur_estimates(
     x: Tensor, rng: torch.Generator, border: str = "reflect", noise: float = NOISE
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """The blurred image and the truth; `cropped` compares only what no border reaches."""
+    """The blurred image and the truth. `cropped` compares only pixels that the border does not affect."""
     middle = 0 if border == "black" else 0.5
     B = functional.avg_pool1d(continued(x.shape[3], 4, border), 9, stride=1)[0].T
     y = B @ (x - middle) @ B.T + middle + noise * torch.randn(x.shape, generator=rng)
@@ -73,7 +73,7 @@ def blur_estimates(
 
 @lru_cache
 def down(size: int, scale: int, border: str) -> Tensor:
-    """Our operator `bicubic` along one axis, on a line that is continued beyond its ends: [size / scale, size]."""
+    """Our operator `bicubic` along one axis, on a line that is extended at both ends: [size / scale, size]."""
     if border == "renormalised":
         eye = torch.eye(size)[None, None]
         return functional.interpolate(eye, (size, size // scale), mode="bicubic", antialias=True)[0, 0].T
@@ -84,13 +84,13 @@ def down(size: int, scale: int, border: str) -> Tensor:
 
 @lru_cache
 def upsampling(size: int, scale: int, how: str) -> Tensor:
-    """Bicubic with a = -3/4 (`torch`, as the operator's) or -1/2 (`pillow`) along one axis: [size * scale, size]."""
+    """Bicubic along one axis with a = -3/4 (`torch`, as in the operator) or -1/2 (`pillow`): [size * scale, size]."""
     eye = torch.eye(size)[None, None]
     return functional.interpolate(eye, (size, size * scale), mode="bicubic", antialias=how == "pillow")[0, 0].T
 
 
 def continued(size: int, width: int, border: str) -> Tensor:
-    """Lines that are 1 at one place, `width` longer at both ends: [1, size, size + 2 width]."""
+    """The unit vectors, each extended by `width` at both ends: [1, size, size + 2 width]."""
     modes = {"grey": "constant", "black": "constant", "cropped": "reflect"}
     return functional.pad(torch.eye(size)[None], (width, width), mode=modes.get(border, border))
 
@@ -102,14 +102,14 @@ def decibel(error: np.ndarray) -> np.ndarray:
 
 @lru_cache
 def weights(images: int) -> tuple[np.ndarray, np.ndarray]:
-    """The share of each image in `DRAWS` random sets: of 100, as the paper's, and as large as ours."""
+    """The share of each image in `DRAWS` random sets: in sets of 100, as in the paper, and in sets as large as ours."""
     rng = np.random.default_rng(0)
     papers, ours = (rng.multinomial(size, np.full(images, 1 / images), DRAWS) / size for size in (SET, images))
     return papers, ours
 
 
 def spread(values: np.ndarray, psnr_first: bool = False) -> np.ndarray:
-    """PSNRs [DRAWS, cells] of 100 other images, from errors [N, cells]; our own mean is in doubt, too."""
+    """PSNRs [DRAWS, cells] of 100 other images, from errors [N, cells]. Includes the uncertainty of our own mean."""
     papers, ours = weights(len(values))
     if psnr_first:
         each = decibel(values)
@@ -118,7 +118,7 @@ def spread(values: np.ndarray, psnr_first: bool = False) -> np.ndarray:
 
 
 def joint(draws: np.ndarray, paper: np.ndarray) -> float:
-    """The share of sets of 100 images whose cells, together, lie as far from the middle as the paper's."""
+    """The share of sets of 100 images whose cells together are at least as far from the mean as the paper's."""
     middle = draws.mean(0)
     inverse = np.linalg.inv(np.cov(draws.T).reshape(len(paper), -1) + ROUNDING * np.eye(len(paper)))
 

@@ -1,11 +1,11 @@
-"""Seconds an image and step of every kind of work in a plan, on this machine: the rows of benchmarks/step_times.csv.
+"""Measures seconds per image and step for every kind of work in a plan, on this machine.
 
     python benchmarks/measure_steps.py --config scale=full --device auto
 
-Each kind runs in a process of its own, as the jobs do, on random images and, where it uses a generator, on one with
-untrained weights: no download is needed but LPIPS's. The batch is the plan's; where it does not fit the memory, half of
-it, and so on. Kinds that the table has for this device are left out, unless asked for with `--again`; every kind is
-written as soon as it is measured. `reprior plan` reads the table.
+The results are the rows of benchmarks/step_times.csv, which `reprior plan` reads. Each kind runs in its own process, as
+the jobs do, on random images. Generators have untrained weights, so no download is needed except LPIPS's. The batch is
+the plan's; it is halved until it fits into memory. Kinds that the table already has for this device are skipped, unless
+`--again` is given. Each row is written as soon as it is measured.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ Run = Callable[[int, int], object]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config", nargs="+", default=[], metavar="KEY=VALUE", help="as of `reprior plan`")
+    parser.add_argument("--config", nargs="+", default=[], metavar="KEY=VALUE", help="as for `reprior plan`")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda", "mps"], default="auto")
     parser.add_argument("--threads", type=int, default=1, help="of the CPU; the workflow's jobs have one")
-    parser.add_argument("--only", default="", metavar="TEXT", help="kinds whose description has this text")
-    parser.add_argument("--again", action="store_true", help="also what the table already has for this device")
-    parser.add_argument("--images", type=int, help="no more than this in a batch")
-    parser.add_argument("--memory", type=float, metavar="GIB", help="let no process have more of the machine's memory")
-    parser.add_argument("--seconds", type=float, default=1.0, help="to spend on the steps of each kind, at least")
+    parser.add_argument("--only", default="", metavar="TEXT", help="only kinds whose description contains this text")
+    parser.add_argument("--again", action="store_true", help="also measure what the table already has for this device")
+    parser.add_argument("--images", type=int, help="at most this number in a batch")
+    parser.add_argument("--memory", type=float, metavar="GIB", help="limit of the memory of each process")
+    parser.add_argument("--seconds", type=float, default=1.0, help="minimum time for the steps of each kind")
     parser.add_argument("--table", type=Path, default=ROOT / TABLE)
     parser.add_argument("--job", type=json.loads, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -54,7 +54,7 @@ def main() -> None:
 
 
 def measure_all(options: argparse.Namespace) -> None:
-    """Every kind of work of the plan that is asked for, each in its own process."""
+    """Measure every requested kind of work of the plan, each in its own process."""
     plan = make_plan(ROOT, read_config(ROOT, options.config))
     devices = {"reconstruct": in_process({"call": "device_name", "device": options.device}, options.threads)}
     wanted = kinds(plan, options.only)
@@ -76,11 +76,11 @@ def measure_all(options: argparse.Namespace) -> None:
         today = datetime.date.today().isoformat()
         row = Row(**work.key._asdict(), device=device, threads=options.threads, date=today, **numbers)
         write_rows(options.table, [*read_rows(options.table), row])
-        print(f"{row.seconds:.4g} s an image and step, {row.start_seconds:.3g} s a job, {row.peak_mib:.0f} MiB")
+        print(f"{row.seconds:.4g} s per image and step, {row.start_seconds:.3g} s per job, {row.peak_mib:.0f} MiB")
 
 
 def job(work: Work, images: int, plan: Plan, options: argparse.Namespace) -> dict[str, Any]:
-    """What the process that measures is told."""
+    """The call for the process that measures."""
     return {
         "call": "measured",
         "work": dataclasses.asdict(work),
@@ -95,7 +95,7 @@ def job(work: Work, images: int, plan: Plan, options: argparse.Namespace) -> dic
 
 
 def kinds(plan: Plan, only: str) -> list[tuple[Work, int]]:
-    """Each kind of work once, with the largest batch in which the plan has it."""
+    """Each kind of work once, with its largest batch in the plan."""
     found: dict[Any, tuple[Work, int]] = {}
     for task in tasks(plan):
         key, images = task.work.key, max(task.batches)
@@ -105,7 +105,7 @@ def kinds(plan: Plan, only: str) -> list[tuple[Work, int]]:
 
 
 def in_process(call: dict[str, Any], threads: int) -> Any:
-    """What a function of this file gives in a process of its own."""
+    """Call a function of this file in a new process; return its result."""
     environment = os.environ | {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
     command = [sys.executable, __file__, "--job", json.dumps(call)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
@@ -125,7 +125,7 @@ def measured(
     raw: str,
     began: float,
 ) -> dict[str, Any]:
-    """The numbers of one row, measured in this process, in which nothing else has happened."""
+    """The numbers of one row, measured in this process, which has done nothing else before."""
     import torch
 
     from reprior.machine.devices import chosen_device
@@ -148,7 +148,7 @@ def measured(
 
 
 def timed(run: Run, images: int, clock: Clock, target: float) -> dict[str, Any]:
-    """Seconds of a step, from a run of one and a run of more steps; what a first run took besides is the start."""
+    """Seconds per step, from runs of one step and of more steps. The extra time of the very first run is the start."""
     lost = 0.0
     while True:
         tried = clock.now()
@@ -162,7 +162,7 @@ def timed(run: Run, images: int, clock: Clock, target: float) -> dict[str, Any]:
             step = max(clock.now() - first - 2 * short, 0.0) / more
             start = max(first - lost - short, 0.0)
             return {"images": images, "seconds": _digits(step / images), "start_seconds": _digits(start)}
-        except (RuntimeError, MemoryError) as error:  # torch's error of a CPU without memory has no class of its own
+        except (RuntimeError, MemoryError) as error:  # on a CPU, torch has no special class for lack of memory
             if images == 1 or "memory" not in str(error):
                 raise
         images = (images + 1) // 2
@@ -171,13 +171,13 @@ def timed(run: Run, images: int, clock: Clock, target: float) -> dict[str, Any]:
 
 
 class Clock:
-    """Seconds since this process began: its on one CPU thread, which other load cannot lengthen; else the wall's."""
+    """Seconds since this process started. On one CPU thread: processor time, which other load does not affect."""
 
     def __init__(self, device: Any, threads: int, began: float) -> None:
         self.device, self.alone, self.began = device, device.type == "cpu" and threads == 1, began
 
     def now(self) -> float:
-        """Once everything is done that was asked of the device."""
+        """The time when all work queued on the device is done."""
         import torch
 
         if self.device.type in ("cuda", "mps"):
@@ -185,7 +185,7 @@ class Clock:
         return time.process_time() if self.alone else time.time() - self.began
 
     def forget_peak(self) -> None:
-        """The memory that did not suffice is not the work's."""
+        """Reset the peak memory after an attempt that ran out of memory."""
         import torch
 
         if self.device.type == "cuda":
@@ -194,7 +194,7 @@ class Clock:
 
 
 def reconstruction(work: Work, images: int, device: Any) -> Run:
-    """A method on random images; one that does not iterate does its work once a step."""
+    """A method on random images. A method without steps runs once per step."""
     import torch
 
     from reprior.generators.base import build_generator
@@ -232,7 +232,7 @@ def reconstruction(work: Work, images: int, device: Any) -> Run:
 
 
 def decoder_start(problem: Any, generator: Any, settings: Mapping[str, Any]) -> Any:
-    """A Deep Decoder with its first weights, as wide as the hybrid's."""
+    """The first state of a Deep Decoder as wide as the hybrid's."""
     from dataclasses import replace
 
     from reprior.methods.deep_decoder import deep_decoder
@@ -245,7 +245,7 @@ def decoder_start(problem: Any, generator: Any, settings: Mapping[str, Any]) -> 
 
 
 def evaluation(work: Work, images: int, raw: str) -> Run:
-    """The metrics of random images, once a step."""
+    """The metrics of random images, once per step."""
     import numpy as np
 
     from reprior.metrics.evaluation import evaluate
@@ -261,7 +261,7 @@ def evaluation(work: Work, images: int, raw: str) -> Run:
 
 
 def observed(work: Work, images: int) -> int:
-    """Does a whole job that measures random images; the bytes that it writes."""
+    """Run a whole observe job on random images; return the bytes that it writes."""
     import numpy as np
 
     from reprior.machine.files import save_arrays
@@ -276,7 +276,7 @@ def observed(work: Work, images: int) -> int:
 
 
 def limit_memory(gib: float) -> None:
-    """Refuse this process more memory than that: the machine may be shared."""
+    """Limit the memory of this process: the machine may be shared."""
     import resource
 
     most = int(gib * 2**30)

@@ -1,10 +1,10 @@
-"""How long Snakemake plans, and how long it takes to find nothing to do, by the number of jobs: docs/benchmarks.md.
+"""How long Snakemake takes to plan, and to find nothing to do, by number of jobs: docs/benchmarks.md.
 
     python benchmarks/plan_growth.py 20 8 4 2 1
 
-The numbers are images a job of all studies at full scale: fewer images, more jobs. Nothing is computed and nothing of
-the project is touched: it plans in a temporary folder, in which empty files stand for what a run makes. Times are CPU
-seconds, which other load lengthens less than the clock's.
+The arguments are images per job, for all studies at full scale: fewer images make more jobs. It computes nothing and
+leaves the project unchanged: it plans in a temporary folder, with empty files as results. Times are CPU seconds, which
+depend less on other load than wall-clock time.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("images_per_job", type=int, nargs="+")
-    parser.add_argument("--dry", action="store_true", help="only plan: the no-op needs a minute for 1,000 jobs")
+    parser.add_argument("--dry", action="store_true", help="only plan: the other time needs a minute for 1,000 jobs")
     options = parser.parse_args()
     print("| jobs | plan [s] | nothing to do [s] |\n|---|---|---|")
     for images in options.images_per_job:
@@ -35,13 +35,13 @@ def main() -> None:
 
 
 def planned(folder: Path, images_per_job: int) -> tuple[int, float]:
-    """Jobs and CPU seconds of a dry run from nothing."""
+    """Number of jobs and CPU seconds of a dry run without any results."""
     output, seconds = snakemake(folder, images_per_job, "-n", "--quiet", "rules")
     return int(re.findall(r"^total +(\d+)$", output, re.MULTILINE)[0]), seconds
 
 
 def nothing_to_do(folder: Path, images_per_job: int) -> float:
-    """CPU seconds of a run after all is made, with records of how it was made."""
+    """CPU seconds of a run when everything has been made and recorded."""
     output, _ = snakemake(folder, images_per_job, "-n")
     for line in re.findall(r"^    output: (.*)$", output, re.MULTILINE):
         for name in line.split(", "):
@@ -55,7 +55,7 @@ def nothing_to_do(folder: Path, images_per_job: int) -> float:
 
 
 def snakemake(folder: Path, images_per_job: int, *arguments: str) -> tuple[str, float]:
-    """What it says and its CPU seconds."""
+    """Snakemake's output and CPU seconds."""
     config = ["--config", "scale=full", f"images_per_job={images_per_job}"]
     command = [sys.executable, "-m", "snakemake", "--cores", "1", "--snakefile", str(ROOT / "Snakefile")]
     before = resource.getrusage(resource.RUSAGE_CHILDREN)

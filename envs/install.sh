@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Make .venv from the lock files; `make` calls this. The environment says how:
-#   PYTHON     interpreter that .venv is made with (default python3; 3.11 or newer)
-#   INSTALLER  uv (default, fast) or pip (slower, but follows pip's own configuration: mirrors, proxies, certificates)
+# Make .venv from the lock files. `make` calls this. Environment variables:
+#   PYTHON     interpreter for .venv (default python3; 3.11 or newer)
+#   INSTALLER  uv (default, fast) or pip (slower, but uses pip's own configuration: mirrors, proxies, certificates)
 #   TORCH      locked (default: the lock file's torch, which brings CUDA libraries and also runs without a GPU),
 #              cpu (the same versions as CPU wheels from PyTorch's own index, not hash-checked; needs uv),
-#              installed (leave alone the torch and torchvision that were put into .venv by hand)
+#              installed (keep the torch and torchvision that you installed into .venv by hand)
 set -euo pipefail
 export PIP_DISABLE_PIP_VERSION_CHECK=1
 cd "$(dirname "$0")/.."
@@ -37,11 +37,11 @@ check_python() {
         fail "$python cannot make virtual environments. On Debian or Ubuntu: apt-get install python3-venv"
 }
 
-# What an interrupted install left can look complete to an installer, so it is never built upon.
+# An interrupted install can look complete to an installer, so it is never continued.
 make_venv() {
     if [ "$torch" = installed ]; then
         [ -x .venv/bin/python ] ||
-            fail "TORCH=installed, but there is no .venv: make it, and put torch and torchvision into it, first."
+            fail "TORCH=installed, but there is no .venv: first make it, and install torch and torchvision into it."
         [ ! -e "$unfinished" ] || again=--force-reinstall
     elif [ -e "$unfinished" ] || ! .venv/bin/python -c '' 2>/dev/null; then
         check_python
@@ -53,23 +53,23 @@ make_venv() {
     touch "$unfinished"
 }
 
-# Compiled as they are installed, as pip does: where Python may not write bytecode, each job would compile torch anew.
+# Compile packages at installation, as pip does. Else, if Python may not write bytecode, every job would compile torch.
 add() {
     if [ "$installer" = uv ]; then
         .venv/bin/uv pip install --compile-bytecode --python .venv/bin/python "$@" ||
-            fail "uv could not install the packages. It does not read pip's configuration: where a mirror, a proxy or
+            fail "uv could not install the packages. It does not read pip's configuration: if a mirror, a proxy or
 certificates are set up for pip, use INSTALLER=pip."
     else
         .venv/bin/python -m pip install --use-pep517 "$@"
     fi
 }
 
-# A hash for everything, and nothing that the lock does not name.
+# Only packages in the lock file, each checked by hash.
 add_locked() {
     add ${again:+"$again"} --require-hashes --no-deps --no-build-isolation -r "$1"
 }
 
-# The lock's entries, without torch and what only its CUDA wheels need.
+# The lock's entries without torch and what only its CUDA wheels need.
 lock_without_torch() {
     awk '/^[^[:space:]]/ { skip = /^(torch|torchvision|triton|nvidia-[a-z0-9-]+|cuda-[a-z0-9-]+)==/ } !skip' "$lock"
 }
@@ -103,4 +103,4 @@ esac
 add --no-deps --no-build-isolation --editable .
 .venv/bin/python -m pip check
 rm "$unfinished"
-echo "$torch" >.venv/.installed # the Makefile reads it back, so that the next install keeps the choice
+echo "$torch" >.venv/.installed # the Makefile reads it, so that the next install keeps the choice

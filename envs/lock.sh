@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Remake the lock files from pyproject.toml and bring envs/reprior.yaml to the same versions; `make lock` calls this.
-# Keeps the versions that are locked now where they still fit; `--upgrade` takes the newest.
+# Remake the lock files from pyproject.toml and set the same versions in envs/reprior.yaml. `make lock` calls this.
+# Keeps the locked versions if they still fit; `--upgrade` takes the newest.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

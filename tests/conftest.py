@@ -1,4 +1,4 @@
-"""What tests in several folders share."""
+"""Shared by tests in several folders."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ ROOT = Path(__file__).parents[1]
 
 
 TOGETHER = ("slurm", "faults", "workflow")
-"""Folders whose tests share what takes long to make: one process runs all of a folder, and begins with these."""
+"""Folders whose tests share slow fixtures. One process runs all tests of such a folder, and these run first."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """For runs in several processes (`-n`): the tests of such a folder as a group, and the longest groups first."""
+    """For runs in several processes (`-n`): group the tests of such a folder, and put these groups first."""
 
     def folder(item: pytest.Item) -> str:
         return item.path.relative_to(ROOT / "tests").parts[0]
@@ -42,7 +42,7 @@ def root() -> Path:
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """Real images and weights that may not be part of the project: see docs/architecture.md."""
+    """Real images and weights that the project may not contain: see docs/architecture.md."""
     folder = Path(os.environ.get("REPRIOR_SHARED_DATA", ROOT.parent / "shared" / "data"))
     if not folder.is_dir():
         pytest.skip(f"needs the folder of real data {folder} (set REPRIOR_SHARED_DATA)")
@@ -51,7 +51,7 @@ def shared_data() -> Path:
 
 @pytest.fixture
 def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Writes a job's outputs and record, in an empty working folder; each job starts a minute after the last."""
+    """Writes outputs and record of a job, in an empty working folder. Each job starts a minute after the last."""
     monkeypatch.chdir(tmp_path)
     minutes = itertools.count(20)
 
@@ -91,12 +91,12 @@ RO_CRATE_CONTEXT = {term: f"http://schema.org/{term}" for term in SCHEMA_ORG.spl
     "ComputationalWorkflow": "https://bioschemas.org/ComputationalWorkflow",
     "conformsTo": "http://purl.org/dc/terms/conformsTo",
 }
-"""The words that our crates use, as RO-Crate 1.1 defines them: its own list of all words is on the web alone."""
+"""The terms that our crates use, as RO-Crate 1.1 defines them. The full list of terms is only on the web."""
 
 
 @pytest.fixture(scope="session")
 def objections(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., dict[str, str]]:
-    """What the validator of the RO-Crate community has against a crate: check -> message. It needs no network."""
+    """The objections of the RO-Crate community's validator to a crate: check -> message. It needs no network."""
     from rocrate_validator import services
     from rocrate_validator.utils.http import HttpRequester
 
@@ -111,7 +111,7 @@ def objections(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., dict[s
     def validate(crate: Path, severity: str = "REQUIRED") -> dict[str, str]:
         settings = services.ValidationSettings(
             rocrate_uri=crate.as_posix(),
-            profile_identifier="provenance-run-crate",  # which builds upon ro-crate-1.1 and the others
+            profile_identifier="provenance-run-crate",  # it includes ro-crate-1.1 and the others
             requirement_severity=severity,
             cache_path=cache,
             offline=True,

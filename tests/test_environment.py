@@ -1,4 +1,4 @@
-"""The environment's files agree with each other, and name nothing but packages, versions and hashes."""
+"""The environment files agree, and contain only packages, versions and hashes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def entries(lock: Path) -> list[str]:
 
 
 def versions(lock: Path) -> dict[str, str]:
-    """Each locked package's one version; an entry that is anything but name==version fails."""
+    """The version of each locked package. Fails if an entry is not name==version."""
     found: dict[str, str] = {}
     for entry in entries(lock):
         match = re.match(r"([a-z0-9-]+)==([^\s;]+)(?: ;[^\\]*)? \\\n", entry)
@@ -84,7 +84,7 @@ def conda() -> dict:
 
 
 def test_installer_builds_with_the_locked_setuptools() -> None:
-    """A source package is built with the setuptools that the environment has, not with whatever is newest."""
+    """Source packages are built with the setuptools of the environment, not with the newest."""
     assert versions(LOCKS[1])["setuptools"] == LOCKED["setuptools"]
 
 
@@ -126,7 +126,7 @@ def test_install_refuses_what_cannot_work(clone: Path, settings: dict[str, str],
 
 
 def test_every_import_is_declared() -> None:
-    """No module leans on a package that is only there because another one brings it."""
+    """No module imports a package that is installed only as a dependency of another."""
     declared = {canonicalize_name(requirement.name) for requirement in RUNTIME}
     providers = packages_distributions()
     for path in (ROOT / "src").rglob("*.py"):
@@ -135,7 +135,7 @@ def test_every_import_is_declared() -> None:
 
 
 def imported(path: Path) -> set[str]:
-    """The top-level names of the modules that a file imports, wherever in it."""
+    """The top-level names of all modules that a file imports."""
     nodes = list(ast.walk(ast.parse(path.read_text())))
     plain = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     dotted = {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module and not node.level}

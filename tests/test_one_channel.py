@@ -34,7 +34,7 @@ METHODS: dict[str, dict[str, Any]] = {
 
 
 def digit(seed: int) -> np.ndarray:
-    """White strokes on black, not symmetric: [SIDE, SIDE] bytes."""
+    """White strokes on black, asymmetric: [SIDE, SIDE] bytes."""
     picture = np.zeros((SIDE, SIDE), np.uint8)
     picture[8:56, 20 + seed : 28 + seed] = 255
     picture[8:16, 20:50] = 180
@@ -43,7 +43,7 @@ def digit(seed: int) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A case run by its stages: prepare, observe, reconstruct, evaluate."""
+    """A case, run through the stages prepare, observe, reconstruct and evaluate."""
     folder = tmp_path_factory.mktemp("grey")
     (folder / "pictures").mkdir()
     for seed in range(2):

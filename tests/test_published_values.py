@@ -1,4 +1,4 @@
-"""The stages give the values that are known of published images: those of the authors and those of LPIPS."""
+"""The stages give the known values of published images: of the authors' images and of LPIPS's."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def write_images(path: Path, pictures: Sequence[Path]) -> Path:
 
 
 def write_estimate(path: Path, pictures: Sequence[Path]) -> Path:
-    """A batch as `reconstruct` makes it, of images that were reconstructed elsewhere."""
+    """A batch as `reconstruct` makes it, from images that were reconstructed elsewhere."""
     meta = {"study": "published", "case": "case", "method": "theirs", "ids": [each.stem for each in pictures]}
     save_arrays(path, {"images": np.stack([picture(each) for each in pictures])}, meta)
     write_json(path.with_suffix(".json"), {"seconds_per_image": 0.0, "peak_memory_mib": 0.0, "numbers": {}})
@@ -41,7 +41,7 @@ def write_estimate(path: Path, pictures: Sequence[Path]) -> Path:
 
 
 def evaluated(estimate: Path, images: Path, metrics: Sequence[dict[str, Any]], raw: Path) -> dict[str, list[float]]:
-    """What the evaluate stage writes: {metric: one value an image}."""
+    """What the evaluate stage writes: {metric: one value per image}."""
     out = estimate.with_suffix(".csv")
     evaluate(estimate, images, metrics, raw, out)
     values: dict[str, list[float]] = {}
@@ -77,7 +77,7 @@ def test_bicubic_baseline_of_imghq00097(shared_data: Path, tmp_path: Path, scale
 
 
 def test_bicubic_baseline_of_three_celeba_faces(shared_data: Path, tmp_path: Path) -> None:
-    """As the authors' own code gives it for 182638 to 182640: a mean PSNR of 23.75 dB."""
+    """The authors' own code gives a mean PSNR of 23.75 dB for 182638 to 182640."""
     faces = {"name": "celeba-csgm64", "crop": "began-box", "size": 64, "resize": "lanczos"}
     selection = {"dataset": faces, "ids": ["182638", "182639", "182640"], "shift": 0}
     images = tmp_path / "images.safetensors"

@@ -1,4 +1,4 @@
-"""The rooms of the package build on each other in one direction."""
+"""The folders of the package (rooms) import each other in one direction only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Seeds hang on what is drawn and on nothing else."""
+"""Seeds depend only on what is drawn."""
 
 from __future__ import annotations
 

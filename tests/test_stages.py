@@ -1,4 +1,4 @@
-"""Each stage turns files into files; run here by hand, without Snakemake."""
+"""Each stage turns files into files. The tests run them by hand, without Snakemake."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`python -m reprior`: what every rule of the workflow calls."""
+"""`python -m reprior`, which every rule of the workflow calls."""
 
 import sys
 
@@ -6,7 +6,7 @@ from reprior.jobs import warm
 
 
 def main() -> None:
-    """The command line, imported only by the process that does the job."""
+    """Run the command line. Only the process that does the job imports it."""
     from reprior.cli import main as run
 
     run()

@@ -1,4 +1,4 @@
-"""One subcommand a stage of the workflow. Any job can be run by hand by pasting the command that Snakemake prints."""
+"""One subcommand per stage of the workflow. To run a job by hand, paste the command that Snakemake prints."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from reprior.planning.plan import Plan
 
 Work = Callable[..., str | None]
-"""A stage called with the facts of its job and its arguments; it may say on which device it ran."""
+"""Calls a stage with the facts of its job and its arguments. May return the device it ran on."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run one subcommand; an error that the user can mend ends with one message and exit status 1."""
+    """Run one subcommand. An error that the user can fix ends with one message and exit status 1."""
     parsed = vars(_parser().parse_args(arguments))
     run: Callable[..., None] = parsed.pop("run")
     keep_freed_memory()
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.stdout.flush()
     except UserError as error:
         sys.exit(f"reprior: {error}")
-    except BrokenPipeError:  # whoever reads our output, such as `head`, has seen enough
+    except BrokenPipeError:  # the reader of our output, such as `head`, has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -69,19 +69,19 @@ def _add(stage: Any, name: str, run: Callable[..., None], text: str) -> argparse
 
 
 def _add_stage(stage: Any, name: str, text: str, work: Work | None = None) -> argparse.ArgumentParser:
-    """A subcommand that makes files: it is run as a job, alone on its outputs and recorded."""
+    """A subcommand that makes files. It runs as a job: alone on its outputs, and with a record."""
     describe: Callable[..., Job] = getattr(stage_jobs, name)
 
     def run(code: str | None, **arguments: Any) -> None:
         run_job(describe(**arguments), lambda facts: (work or _plain(name))(facts, **arguments), code)
 
     parser = _add(stage, name, run, text)
-    parser.add_argument("--code", help="the code's fingerprint when the job was planned: stop if it has changed")
+    parser.add_argument("--code", help="hash of the code when the job was planned: stop if it has changed")
     return parser
 
 
 def _plain(name: str) -> Work:
-    """The stage of that name, which has no use for the facts of its job. Imported when it is run."""
+    """The stage of that name, without the facts of its job. It is imported when it runs."""
 
     def work(facts: Facts, **arguments: Any) -> None:
         getattr(importlib.import_module(f"reprior.stages.{name}"), name)(**arguments)
@@ -109,10 +109,10 @@ def _reconstruct(stage: Any) -> None:
     parser.add_argument("--label", required=True, help="the method's name in its study")
     parser.add_argument("--method", type=_json, required=True, help="JSON: name of the method and its settings")
     parser.add_argument("--generator", type=_json, help="JSON: name, settings and weights of the generator")
-    starts = "JSON: what the method begins from, {its argument: {file: a result, step: null or of which the state}}"
+    starts = "JSON: what the method starts from, {its argument: {file: a result, step: null or the step of its state}}"
     parser.add_argument("--starts", type=_json, default={}, help=starts)
     _raw(parser)
-    parser.add_argument("--marks", type=_json, default=[], help="JSON: steps from which other methods begin")
+    parser.add_argument("--marks", type=_json, default=[], help="JSON: steps from which other methods start")
     _long(parser)
     parser.add_argument("--out", type=Path, required=True)
 
@@ -141,7 +141,7 @@ def _render(stage: Any) -> None:
 
 def _report(stage: Any) -> None:
     parser = _add_stage(stage, "report", "make the report from the artifacts", _run_report)
-    parser.add_argument("sidecars", type=Path, nargs="+", help="the .json beside each artifact")
+    parser.add_argument("sidecars", type=Path, nargs="+", help="the .json next to each artifact")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--command", required=True, help="the command that remakes everything")
 
@@ -161,12 +161,12 @@ def _convert(stage: Any) -> None:
     parser = _add_stage(stage, "convert", "turn a published checkpoint into weights of a generator")
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("--generator", type=_json, required=True, help="JSON: name and settings of the generator")
-    parser.add_argument("--layout", required=True, help="under which names the checkpoint holds the weights")
+    parser.add_argument("--layout", required=True, help="naming scheme of the tensors in the checkpoint")
     parser.add_argument("--out", type=Path, required=True)
 
 
 def _acquire(stage: Any) -> None:
-    parser = _add_stage(stage, "acquire", "fetch one download, or say what to place where", _run_acquire)
+    parser = _add_stage(stage, "acquire", "fetch one download, or say which file to put where", _run_acquire)
     parser.add_argument("path", type=Path, help="where it belongs: data/raw/<source>")
     _raw(parser)
     parser.add_argument("--mirrors", type=_json, default=[], help="JSON: list of folders to look in first")
@@ -184,7 +184,7 @@ def _verify(stage: Any) -> None:
 
 
 def _doctor(stage: Any) -> None:
-    parser = _add(stage, "doctor", _run_doctor, "say whether this machine can run what is configured, and what to mend")
+    parser = _add(stage, "doctor", _run_doctor, "say whether this machine can run what is configured, and what to fix")
     _config(parser)
 
 
@@ -194,9 +194,9 @@ def _config(parser: argparse.ArgumentParser) -> None:
 
 def _crate(stage: Any) -> None:
     parser = _add_stage(stage, "crate", "describe a finished run as an RO-Crate", _run_crate)
-    parser.add_argument("results", type=Path, nargs="+", help="what the run ended in: all behind it goes in")
-    parser.add_argument("--workflow", type=Path, nargs="+", required=True, help="what was run, the Snakefile first")
-    parser.add_argument("--root", type=Path, default=Path(), help="folder that the workflow's files are below")
+    parser.add_argument("results", type=Path, nargs="+", help="final files of the run; their history is included")
+    parser.add_argument("--workflow", type=Path, nargs="+", required=True, help="the workflow's files, Snakefile first")
+    parser.add_argument("--root", type=Path, default=Path(), help="folder that contains the workflow's files")
     parser.add_argument("--records", type=Path, nargs="+", required=True, help="folders with records of jobs")
     _raw(parser)
     parser.add_argument("--command", required=True, help="the command that remakes everything")
@@ -204,9 +204,9 @@ def _crate(stage: Any) -> None:
 
 
 def _trace(stage: Any) -> None:
-    parser = _add(stage, "trace", _run_trace, "say how a cell, table, figure or file came about, and check it")
+    parser = _add(stage, "trace", _run_trace, "show how a cell, table, figure or file was made, and check it")
     parser.add_argument("target", help="study/case/method, study/artifact or a file")
-    parser.add_argument("--all", action="store_true", dest="every", help="show each of many alike, such as batches")
+    parser.add_argument("--all", action="store_true", dest="every", help="show all of many similar jobs, not one")
     _config(parser)
 
 

@@ -1,9 +1,9 @@
-"""The one exception that a user is meant to read."""
+"""The exceptions whose text is written for the user."""
 
 
 class UserError(Exception):
-    """Something the user can mend: says what is wrong, where, and what to do. Shown without a traceback."""
+    """A problem that the user can fix. It says what is wrong, where, and what to do. Shown without a traceback."""
 
 
 class DiskFullError(UserError):
-    """A file could not be written for want of space."""
+    """A file could not be written because the disk is full."""

@@ -1,4 +1,4 @@
-"""Imports plug-ins and calls them. Jobs use this and not the planner's `plugins`, so that none hangs on its code."""
+"""Imports plug-ins and calls them. Jobs use this instead of `planning.plugins`, so they do not depend on its code."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def module_name(kind: Kind, name: str) -> str:
 
 
 def names(kind: Kind) -> list[str]:
-    """The modules of a kind: its plug-ins, and what they share."""
+    """The modules of a kind: its plug-ins, and modules that they share."""
     package = importlib.import_module(f"reprior.{PACKAGES[kind]}")
     return sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(package.__path__))
 
@@ -44,18 +44,18 @@ def load(kind: Kind, name: str) -> Any:
 
 
 def needs(entry: Callable[..., Any]) -> tuple[str, ...]:
-    """Names of a plug-in's positional arguments: what it is given besides its settings."""
+    """Names of a plug-in's positional arguments: what it needs in addition to its settings."""
     parameters = inspect.signature(entry).parameters.values()
     return tuple(each.name for each in parameters if each.kind is each.POSITIONAL_OR_KEYWORD)
 
 
 def call(kind: Kind, spec: Mapping[str, Any], given: Mapping[str, Any]) -> Any:
-    """Call the plug-in of a spec such as `{name: psnr}` with its settings and, of what is `given`, what it needs."""
+    """Call the plug-in of a spec such as `{name: psnr}` with what it needs of `given`, and with its settings."""
     settings = dict(spec)
     entry = load(kind, settings.pop("name"))
     return entry(*(given[need] for need in needs(entry)), **settings)
 
 
 def same_name(name: str, stem: str) -> bool:
-    """Whether a function or class is the entry of the module `stem`: ignoring case and underscores."""
+    """Whether a function or class is the entry of the module `stem`, ignoring case and underscores."""
     return name.lower().replace("_", "") == stem.replace("_", "") and not name.startswith("_")

@@ -1,4 +1,4 @@
-"""Random draws that depend on what is drawn, never on which batch, device or job draws it."""
+"""Random draws depend only on what is drawn, never on the batch, device or job that draws it."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     import torch
 
 Draws = Counter[tuple[str, str, str]]
-"""How many seeds were made, by study, case and role."""
+"""Number of seeds made, by study, case and role."""
 _draws: ContextVar[Draws | None] = ContextVar("draws", default=None)
 
 SHARED = "*"
-"""Stands for the image id where all images of a case share one draw, such as the operator."""
+"""Used instead of an image id if all images of a case share one draw, such as the operator."""
 
 
 def seed_for(study: str, case: str, image: str, role: str, restart: int = 0) -> int:
@@ -29,7 +29,7 @@ def seed_for(study: str, case: str, image: str, role: str, restart: int = 0) -> 
 
 
 def rng_for(study: str, case: str, image: str, role: str, restart: int = 0) -> torch.Generator:
-    """A CPU generator for one draw (DESIGN 4.2): draw on the CPU, in float32, then move."""
+    """A CPU generator for one draw. Draw on the CPU in float32, then move to the device."""
     import torch
 
     return torch.Generator().manual_seed(seed_for(study, case, image, role, restart))
@@ -37,7 +37,7 @@ def rng_for(study: str, case: str, image: str, role: str, restart: int = 0) -> t
 
 @contextmanager
 def counted_draws() -> Iterator[Draws]:
-    """Counts the seeds that are made within the block: with the images' ids they say which draws a result hangs on."""
+    """Count the seeds made within the block. With the image ids, they say which draws a result depends on."""
     draws: Draws = Counter()
     token = _draws.set(draws)
     try:

@@ -1,4 +1,4 @@
-"""Types for settings. Free of torch, so that a plan can be checked without importing a method's module."""
+"""Types for settings. Does not import torch, so that a plan can be checked without it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field
 
 
 def quotient(value: Any) -> Any:
-    """Numbers may be written as the papers do, `10/255` or `2500/49152`; anything else is left as it is."""
+    """The value of a text such as `10/255` or `2500/49152`, as papers write it. Anything else is unchanged."""
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*/\s*(\d+(?:\.\d+)?)\s*", value) if isinstance(value, str) else None
     return float(match[1]) / float(match[2]) if match and float(match[2]) else value
 
@@ -19,8 +19,8 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 """A number of zero or more, such as a noise level."""
 Fraction = Annotated[float, BeforeValidator(quotient), Field(gt=0, le=1)]
-"""A share of a whole, such as a compression ratio; may be written as a quotient."""
+"""A number above 0 and up to 1, such as a compression ratio. May be written as a quotient."""
 Count = Annotated[int, Field(ge=1)]
-"""A number of things of which there must be one."""
+"""A whole number of at least 1."""
 Whole = Annotated[int, Field(ge=0)]
-"""A number of things of which there may be none."""
+"""A whole number of at least 0."""

@@ -1,4 +1,4 @@
-"""A tiny project, run once, to be damaged, killed and crowded."""
+"""A tiny project, run once. Tests damage it, kill its runs, or start several runs in it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _PATIENCE = 300
 
 
 def make_small_project(root: Path, folder: Path) -> Project:
-    """Two methods on one batch of two images; profiles/default as in the house."""
+    """Two methods on one batch of two images, with the real profiles/default."""
     folder.mkdir(exist_ok=True)
     project = make_project(root, folder)
     shutil.copytree(root / "profiles/default", folder / "profiles/default")
@@ -50,7 +50,7 @@ def make_small_project(root: Path, folder: Path) -> Project:
 
 @pytest.fixture(scope="session")
 def finished(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A project that has been run once; only to be looked at."""
+    """A project that has been run once. Tests must not change it."""
     project = make_small_project(root, tmp_path_factory.mktemp("undisturbed"))
     project.snakemake()
     return project
@@ -58,14 +58,14 @@ def finished(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 @pytest.fixture
 def again(finished: Project, tmp_path: Path) -> Project:
-    """A copy of the finished project, to be harmed."""
+    """A copy of the finished project, which tests may damage."""
     shutil.copytree(finished.folder, tmp_path / "again", copy_function=shutil.copy2)
     return Project(tmp_path / "again")
 
 
 @contextmanager
 def started(folder: Path, *command: str) -> Iterator[subprocess.Popen[str]]:
-    """A process that leads a session of its own; nothing of the session outlives the block."""
+    """A process that leads its own session. After the block, no process of the session is left."""
     process = subprocess.Popen(
         command,
         cwd=folder,
@@ -82,7 +82,7 @@ def started(folder: Path, *command: str) -> Iterator[subprocess.Popen[str]]:
 
 
 def kill_group(process: subprocess.Popen[str]) -> None:
-    """SIGKILL for the head and the commands of its jobs, and wait until they and the warm parent's forks are gone."""
+    """Kill the main process and the commands of its jobs. Wait until they and the warm parent's forks are gone."""
     try:
         os.killpg(process.pid, signal.SIGKILL)
     except ProcessLookupError:
@@ -92,7 +92,7 @@ def kill_group(process: subprocess.Popen[str]) -> None:
 
 
 def members(session: int) -> list[list[str]]:
-    """The living processes of a session: the fields of /proc/<pid>/stat from the state on."""
+    """The living processes of a session: their fields of /proc/<pid>/stat, starting with the state."""
     found = []
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -105,12 +105,12 @@ def members(session: int) -> list[list[str]]:
 
 
 def cpu_seconds(session: int) -> float:
-    """Processor time of a session and its ended children: a clock that other work does not speed up."""
+    """Processor time of a session and its ended children. Unlike wall-clock time, it does not depend on other load."""
     return sum(sum(map(int, fields[11:15])) for fields in members(session)) / os.sysconf("SC_CLK_TCK")
 
 
 def wait_for(condition: Callable[[], object]) -> None:
-    """Look until it holds."""
+    """Wait until the condition is true."""
     until = time.monotonic() + _PATIENCE
     while not condition():
         assert time.monotonic() < until, "waited in vain"
@@ -118,14 +118,14 @@ def wait_for(condition: Callable[[], object]) -> None:
 
 
 def wait_for_work(project: Project, head: subprocess.Popen[str]) -> None:
-    """Until a job of this run works on `RESULT` and has left a checkpoint."""
+    """Wait until a job of this run works on `RESULT` and has saved a checkpoint."""
     path = project.folder / RESULT
     wait_for(lambda: path.with_name(f".{path.stem}.checkpoint").exists() or head.poll() is not None)
     assert is_locked(job_lock(path))
 
 
 def forget(project: Project) -> None:
-    """Remove `RESULT` and the numbers that hang on it."""
+    """Remove `RESULT` and the numbers that depend on it."""
     for suffix in (".safetensors", ".json", ".csv"):
         (project.folder / RESULT).with_suffix(suffix).unlink()
     for table in ("results/tiny/mine/metrics.csv", "results/tiny/metrics.csv"):
@@ -133,20 +133,20 @@ def forget(project: Project) -> None:
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    """Every file that a run makes below results/ and data/, hidden ones too; no logs, no lock of the run itself."""
+    """Every file that a run makes below results/ and data/, including hidden files, except logs and the run's lock."""
     found = (path for top in ("results", "data") for path in (folder / top).rglob("*") if path.is_file())
     made = (path for path in found if "logs" not in path.parts and path.name != ".run.lock")
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in made}
 
 
 def numbers(project: Project) -> list[dict[str, str]]:
-    """All numbers but time and memory, which differ from run to run."""
+    """All numbers except time and memory, which differ between runs."""
     with (project.folder / "results/tiny/metrics.csv").open(newline="") as file:
         return [row for row in csv.DictReader(file) if row["metric"] not in ("seconds", "memory_mib")]
 
 
 def by_hand(project: Project) -> list[str]:
-    """The command of the job that makes `RESULT`, as its record has it."""
+    """The command of the job that makes `RESULT`, from its record."""
     record = provenance.read_record(project.folder / RESULT)
     assert record
     _, *words = shlex.split(record["command"])

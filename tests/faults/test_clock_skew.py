@@ -1,4 +1,4 @@
-"""Files from the future, as of a machine whose clock is ahead: nothing can be newer than they are."""
+"""Input files from the future, as written by a machine whose clock is ahead. No output could be newer."""
 
 from __future__ import annotations
 

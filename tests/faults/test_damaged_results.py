@@ -1,4 +1,4 @@
-"""Results that are not as their jobs left them: found by their content, and made again."""
+"""Damaged results are found by their content and remade."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ HARM: dict[str, tuple[Callable[[Path], None], str]] = {
 
 
 def workplace(project: Project, monkeypatch: pytest.MonkeyPatch) -> Workplace:
-    """That of the project, in which this process goes to work."""
+    """The workplace of the project. Changes the working folder of this process to it."""
     monkeypatch.chdir(project.folder)
     return Workplace(project.folder, Path("results/tiny"), Path("data/images/tiny"))
 
@@ -69,7 +69,7 @@ def test_every_kind_of_result_is_set_aside_and_made_again(again: Project, finish
     made, before = files(again.folder), files(finished.folder)
     assert made.keys() == before.keys()
     for name in HARM:
-        if not name.endswith((".json", "csgm/0000-0001.csv", "tiny/metrics.csv")):  # which hold run times
+        if not name.endswith((".json", "csgm/0000-0001.csv", "tiny/metrics.csv")):  # these contain run times
             assert made[name] == before[name], name
     assert numbers(again) == numbers(finished)
     assert "reprior:" not in (said := again.snakemake("-n"))
@@ -89,7 +89,7 @@ def test_files_whose_products_are_whole_are_made_again(again: Project, finished:
 
 def test_what_looks_unchanged_is_found_by_a_thorough_look(again: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     here = workplace(again, monkeypatch)
-    assert here.damaged() == {}  # which also notes the times that Snakemake has given
+    assert here.damaged() == {}  # this also records the new times that Snakemake has set
     seen = RESULT.stat()
     flip(RESULT)
     os.utime(RESULT, ns=(seen.st_atime_ns, seen.st_mtime_ns))

@@ -1,4 +1,4 @@
-"""A disk that fills up under a reconstruction."""
+"""The disk becomes full during a reconstruction."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CHECKPOINT = RESULT.with_name(".0000-0001.checkpoint")
 
 @pytest.fixture
 def small_disk(again: Project) -> Iterator[Path]:
-    """The folder of CSGM's results becomes a disk of 4 MB."""
+    """A disk of 4 MB as the folder of CSGM's results."""
     if os.geteuid() != 0:
         pytest.skip("needs root, to mount a tmpfs")
     forget(again)
@@ -35,7 +35,7 @@ def small_disk(again: Project) -> Iterator[Path]:
 
 @contextmanager
 def full(disk: Path) -> Iterator[None]:
-    """The disk without a free byte, for the block."""
+    """Inside the block, the disk has no free byte."""
     filler = disk / "filler"
     with filler.open("wb", buffering=0) as file:
         try:

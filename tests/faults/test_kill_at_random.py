@@ -1,4 +1,4 @@
-"""A run that is killed again and again ends as an undisturbed one."""
+"""A run that is killed several times ends with the results of an undisturbed run."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ LEFT_OVERS = re.compile(r"/\.[^/]*\.(working|checkpoint|damaged)$|/\.[^/]+\.[a-z
 
 
 def killed(project: Project, seconds: float, optimising: bool) -> bool:
-    """Start a run, and kill head and jobs after so much processor time; whether it had still to end.
+    """Start a run and kill it with its jobs after `seconds` of processor time. Returns whether it was still running.
 
-    The time counts from the start of the run, or from when a method is at work and has saved something.
+    The time counts from the start of the run or, if `optimising`, from when a method has saved a checkpoint.
     """
     with started(project.folder, *SNAKEMAKE) as head:
         wait_for(lambda: head.poll() is not None or not optimising or reconstructing(project))
@@ -54,7 +54,7 @@ def reconstructing(project: Project) -> bool:
 
 
 def saved(project: Project) -> bool:
-    """Whether the next run has an optimisation to go on with."""
+    """Whether the next run can continue an optimisation."""
     return any((project.folder / CELL).rglob(".*.checkpoint"))
 
 
@@ -65,7 +65,7 @@ def test_kills_at_random_moments_change_no_number(finished: Project, root: Path,
         if killed(project, rng.uniform(0.2, 2.5), optimising=rng.random() < 0.8):
             kills += 1
             hits += saved(project)
-        else:  # on a fast machine a run may end before its last kill
+        else:  # on a fast machine, a run may end before it is killed
             assert numbers(project) == numbers(finished)
             shutil.rmtree(project.folder / "results")
         if any((project.folder / ".snakemake/locks").glob("*")):
@@ -88,7 +88,7 @@ def test_a_job_that_outlives_its_killed_run_keeps_others_out(again: Project, fin
         head.wait()
         lock = job_lock(again.folder / RESULT)
         orphan = int(holder(lock).split()[1])
-        os.kill(orphan, signal.SIGSTOP)  # so that it outlasts what follows
+        os.kill(orphan, signal.SIGSTOP)  # so that it is alive during what follows
 
         assert "a run in this folder was killed and left its lock" in again.snakemake(check=False)
         again.snakemake("--unlock")

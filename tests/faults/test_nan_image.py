@@ -1,4 +1,4 @@
-"""One image that is not a number: the others' numbers stay, and tables tell."""
+"""One image contains NaN: the numbers of other images do not change, and tables report it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ METRICS = [{"name": "mse"}, {"name": "psnr"}]
 
 
 def compute(where: str) -> None:
-    """Observe the images in this folder, reconstruct them by every method, evaluate and tabulate: the CLI's stages."""
+    """Observe the images in this folder, reconstruct them with every method, evaluate, make a table: with the CLI."""
     observation = f"{where}/y.safetensors"
     main(["observe", f"{where}/x.safetensors", "--case", json.dumps(CASE), "--out", observation])
     if where == "nan in y":
@@ -64,7 +64,7 @@ def compute(where: str) -> None:
 
 
 def table(folder: str) -> dict[str, Any]:
-    """What a table of every method is to show."""
+    """The spec of a table of every method."""
     methods = {label: {"plugin": spec["name"], "settings": {}, "label": label} for label, spec in METHODS.items()}
     case = {"label": "SR", "gap": None, "batches": ["all"], "count": 3, "images": [], "methods": methods}
     shown = {"title": "All", "cases": ["sr"], "methods": list(METHODS), "metrics": ["psnr"]}
@@ -75,7 +75,7 @@ def table(folder: str) -> dict[str, Any]:
 
 
 def spoilt(tensor: torch.Tensor) -> torch.Tensor:
-    """With one number of one row missing."""
+    """The tensor with one NaN in one row."""
     tensor = tensor.clone()
     tensor[BAD].view(-1)[5] = torch.nan
     return tensor
@@ -83,7 +83,7 @@ def spoilt(tensor: torch.Tensor) -> torch.Tensor:
 
 @pytest.fixture(scope="module")
 def computed(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same three images without fault, with a NaN among the pixels of one, and with one in an observation."""
+    """Results for the same three images: unchanged, with a NaN in one image, and with a NaN in one observation."""
     folder = tmp_path_factory.mktemp("nan")
     make_project(root, folder)  # for its weights
     images = torch.rand(3, 3, 64, 64, generator=torch.Generator().manual_seed(1))

@@ -1,4 +1,4 @@
-"""docs/reliability.md: each row names a test that exists, and no case of the rerun matrix is missing."""
+"""docs/reliability.md: every test it names exists, and it has every case of the rerun matrix."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def sections(root: Path) -> dict[str, str]:
 
 
 def rows(section: str) -> list[list[str]]:
-    """The cells of a table, without its heading."""
+    """The cells of a table, without the heading."""
     lines = [line for line in section.splitlines() if line.startswith("| ")]
     return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines[1:]]
 

@@ -1,4 +1,4 @@
-"""A killed run's lock, two runs on one folder, two jobs on one result, code edited under a job."""
+"""The lock of a killed run, two runs in one folder, two jobs for one result, code edited before a job runs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def busy(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    """A project in which a run is at work for as long as it is looked at."""
+    """A project with an active run that lasts until the tests of this module end."""
     folder = tmp_path_factory.mktemp("busy") / "project"
     shutil.copytree(finished.folder, folder, copy_function=shutil.copy2)
     project = Project(folder)
@@ -42,7 +42,7 @@ def busy(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 def results(project: Project) -> dict[str, bytes]:
-    """All but the checkpoint, which the run at work replaces again and again."""
+    """All files except the checkpoint, which the active run keeps replacing."""
     return {name: content for name, content in files(project.folder).items() if ".checkpoint" not in name}
 
 

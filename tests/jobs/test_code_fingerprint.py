@@ -1,4 +1,4 @@
-"""The fingerprint changes with what can change a result, and with nothing else."""
+"""The fingerprint changes if a result can change, and only then."""
 
 from __future__ import annotations
 
@@ -82,13 +82,13 @@ def write(path: Path, text: str) -> None:
 
 
 def of(folder: Path, *roots: str) -> str:
-    """The fingerprint by a new process's eyes."""
+    """The fingerprint as a new process computes it."""
     return Package("made", folder).fingerprint(*roots)
 
 
 @pytest.fixture
 def changed(folder: Path) -> Callable[..., bool]:
-    """Whether the replacement of a piece of text in a file changes the fingerprint of a module."""
+    """Tells whether replacing a text in a file changes the fingerprint of a module."""
 
     def changed(root: str, file: str, old: str, new: str) -> bool:
         before, text = of(folder, root), (folder / file).read_text(encoding="utf-8")
@@ -260,7 +260,7 @@ def test_comments_blank_lines_and_docstrings_anywhere_change_nothing(
 
 
 def places(text: str) -> Iterator[tuple[int, int, str]]:
-    """Line, indent and kind of what can be put before each statement of a source."""
+    """Line, indent and kind of the text that can be inserted before each statement of a source."""
     lines = text.splitlines()
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.stmt):
@@ -282,7 +282,7 @@ def test_a_method_hangs_on_what_it_imports_and_on_no_other_method() -> None:
 
 @pytest.fixture(scope="module")
 def every_module(root: Path) -> list[str]:
-    """All of the real package."""
+    """All modules of the real package."""
     files = (path.relative_to(root / "src").with_suffix("") for path in (root / "src/reprior").rglob("*.py"))
     return sorted(".".join(file.parts).removesuffix(".__init__") for file in files)
 
@@ -310,7 +310,7 @@ def test_nothing_is_imported_for_it() -> None:
 
 
 def test_every_data_file_of_the_package_hangs_on_a_module(root: Path, every_module: list[str], tmp_path: Path) -> None:
-    """A new one that no module names by a plain string beside it would be edited without effect."""
+    """Editing a data file would have no effect if no module next to it named it in a plain string."""
     copy = tmp_path / "reprior"
     shutil.copytree(root / "src/reprior", copy, ignore=shutil.ignore_patterns("__pycache__", "weights"))
     files = [path for path in copy.rglob("*") if path.is_file() and path.suffix != ".py" and path.name != "py.typed"]

@@ -1,4 +1,4 @@
-"""A job around its stage: what it records, what it refuses, what it leaves."""
+"""Jobs: what they record, what they refuse, which files they leave."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MODULES = ("reprior.seeds",)
 
 @pytest.fixture
 def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Job:
-    """One that reads a file and makes two, in an empty working folder."""
+    """A job that reads one file and makes two, in an empty working folder."""
     monkeypatch.chdir(tmp_path)
     SOURCE.parent.mkdir()
     SOURCE.write_text("given")
@@ -130,7 +130,7 @@ def test_the_identity_of_a_job_hangs_on_each_of_its_facts(job: Job) -> None:
 
 
 def run_beside_another(job: Job, meanwhile: Callable[[], None]) -> bool:
-    """Run a job that has to wait for another holder of its lock; whether it worked after that."""
+    """Run a job that must wait for another holder of its lock. Returns whether it then did its work."""
     worked = threading.Event()
 
     def noting(facts: Facts) -> str | None:

@@ -1,4 +1,4 @@
-"""The warm parent: its forks are as good as processes of their own, and nothing of it outlives a run."""
+"""The warm parent: its forks behave like separate processes, and nothing of it is left after a run."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def prepare(out: Path) -> list[str]:
 
 
 def reconstruct() -> list[str]:
-    """A job that takes its time, in the folder at hand."""
+    """The command of a job that takes long, in the working folder."""
     subprocess.run(command(*prepare(Path("images.safetensors"))), check=True)
     subprocess.run(command("observe", "images.safetensors", "--case", json.dumps(CASE), "--out", "y.safetensors"))
     settings = {key: value for key, value in GENERATOR.items() if key != "name"}
@@ -70,7 +70,7 @@ def wait_for(condition: Callable[[], object]) -> None:
 
 
 def working() -> int:
-    """The process that does the job of `reconstruct`, once it has saved something."""
+    """Wait until the job of `reconstruct` has saved something; return its process id."""
     lock = job_lock(Path("x.safetensors"))
     wait_for(lambda: Path(".x.checkpoint").exists() and is_locked(lock))
     return int(holder(lock).split()[1])
@@ -160,7 +160,7 @@ def test_what_takes_long_or_needs_no_package_is_never_handed_over(parent: subpro
 
 
 def test_the_parent_loads_nothing_of_reprior() -> None:
-    """A fork would else run the code of when its run began, and not that on disk."""
+    """Otherwise a fork would run the code from the start of the run instead of the code on disk."""
     load_all = "[warm._load(packages) for packages in warm.PACKAGES.values()]"
     ask = f"import sys; from reprior.jobs import warm; {load_all}; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True).stdout.split()

@@ -1,4 +1,4 @@
-"""A run's folders: kept by one run at a time, rid of damaged files, with advice for locks left behind."""
+"""A run's folders: one run at a time, damaged files set aside, advice about locks left behind."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workplace:
 
 @contextmanager
 def other_process(code: str) -> Iterator[subprocess.Popen[str]]:
-    """One that runs this code, says so, and stays."""
+    """A process that runs this code, reports it, and stays."""
     command = [sys.executable, "-c", f"{code}\nprint('ready', flush=True)\ninput()"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout

@@ -1,4 +1,4 @@
-"""Machines with GPUs, played by a fake nvidia-smi and a fake torch; the jobs that share them are real processes."""
+"""Machines with GPUs, simulated by a fake nvidia-smi and a fake torch. The jobs that share them are real processes."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Job:
     gpu: str = ""
 
     def begun(self) -> Job:
-        """Wait a while until it has a GPU."""
+        """Wait up to 20 s until it has a GPU."""
         assert self.process.stdout is not None
         assert select.select([self.process.stdout], [], [], 20)[0], "it waits for a GPU"
         self.gpu = self.process.stdout.readline().split()[1]
@@ -147,9 +147,9 @@ def test_a_killed_job_frees_its_gpu_at_once_for_one_that_waits_and_says_so(machi
     waiting = machine.start()
     assert waiting.process.stderr is not None
     told = waiting.process.stderr.readline()
-    assert "waiting for a GPU, as each that can be used here has its 1 (jobs_per_gpu)" in told
+    assert "waiting for a GPU: each usable one has reached its limit of 1 (jobs_per_gpu)" in told
     assert f"process {holder.process.pid} on " in told
-    time.sleep(0.3)  # of several looks
+    time.sleep(0.3)  # several checks
     holder.kill()
     began = time.monotonic()
     assert waiting.begun().gpu == UUIDS[0]
@@ -175,7 +175,7 @@ def test_a_run_that_shares_gpus_does_not_disturb_one_that_does_not(machine: Mach
 
 
 def test_index_0_of_two_slurm_jobs_may_be_two_gpus(machine: Machine) -> None:
-    """With cgroups, nvidia-smi lists only a job's own GPU, as index 0."""
+    """With cgroups, nvidia-smi lists only the job's own GPU, as index 0."""
     machine.lists(UUIDS[:1])
     assert machine.start(CUDA_VISIBLE_DEVICES="0", SLURM_JOB_ID="1").begun().gpu == UUIDS[0]
     machine.lists(UUIDS[1:2])
@@ -320,7 +320,7 @@ rule job:
 
 
 def test_snakemake_s_jobs_never_share_a_gpu(machine: Machine) -> None:
-    """Snakemake starts two at a time here, on three GPUs."""
+    """Snakemake runs two jobs at a time here, on three GPUs."""
     (machine.folder / "Snakefile").write_text(f"PYTHON = {sys.executable!r}\n{SNAKEFILE}")
     command = [sys.executable, "-m", "snakemake", "--cores", "4", "--resources", "gpu=2", "--scheduler", "greedy"]
     done = subprocess.run(command, cwd=machine.folder, env=machine.environment, capture_output=True, text=True)
@@ -336,7 +336,7 @@ def test_snakemake_s_jobs_never_share_a_gpu(machine: Machine) -> None:
 
 @pytest.fixture
 def squeue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Play squeue with a shell script."""
+    """Replaces squeue with a shell script."""
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
     return lambda body: program(tmp_path / "bin" / "squeue", body)
 

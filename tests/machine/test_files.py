@@ -1,4 +1,4 @@
-"""A result is whole under its final name, or not there."""
+"""A result is complete under its final name, or it does not exist."""
 
 from __future__ import annotations
 

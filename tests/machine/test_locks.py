@@ -1,4 +1,4 @@
-"""Locks: one process at a time, freed however their holder ends."""
+"""Locks: one process at a time, and free when the holder ends, however it ends."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ with working_on(Path(sys.argv[1])) as waited:
 
 @contextmanager
 def other_process(output: Path) -> Iterator[subprocess.Popen[str]]:
-    """One that makes this output until it reads a line."""
+    """A process that makes this output until it reads a line."""
     command = [sys.executable, "-c", HOLD, str(output)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout

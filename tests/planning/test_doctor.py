@@ -1,4 +1,4 @@
-"""What `reprior doctor` finds on machines that lack one thing each."""
+"""What `reprior doctor` finds on machines where one thing is missing."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Programs = Callable[..., None]
 
 @pytest.fixture
 def planned(root: Path, tmp_path: Path) -> Planned:
-    """The plan of the project's own study, with folders of its own."""
+    """Makes a plan of the project's own study, with temporary folders."""
 
     def plan(scale: str = "demo", **config: Any) -> Plan:
         folders = {"data": str(tmp_path / "data"), "results": str(tmp_path / "results")}
@@ -39,7 +39,7 @@ def planned(root: Path, tmp_path: Path) -> Planned:
 
 @pytest.fixture(autouse=True)
 def programs(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Programs:
-    """A machine with this Python, no GPU and no SLURM, and with the programs that are given as shell scripts."""
+    """A machine with this Python, without GPU and SLURM. Adds the programs that are given as shell scripts."""
     (tmp_path / "bin").mkdir()
 
     def write(**scripts: str) -> None:

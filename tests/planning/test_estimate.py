@@ -1,4 +1,4 @@
-"""What `reprior plan` says: hours from measurements alone, what is not known, and no import of torch."""
+"""What `reprior plan` says: hours only from measurements, and what is not known. It does not import torch."""
 
 from __future__ import annotations
 
@@ -186,7 +186,7 @@ def bench(root: Path) -> ModuleType:
 
 
 class Pretended:
-    """A clock and the work that it times: a start of 10 s, 0.5 s an image and step, room for three images."""
+    """A clock and the work that it times: a start of 10 s, 0.5 s per image and step, memory for three images."""
 
     def __init__(self) -> None:
         self.seconds, self.calls = 10.0, 0
@@ -232,13 +232,13 @@ def test_measured_rows_are_found_by_the_plan(root: Path, demo: Plan, tmp_path: P
 
 
 BUDGET = 100
-"""Seconds of a core that a study may take at demo scale: docs/benchmarks.md."""
+"""Core seconds that a study may take at demo scale: docs/benchmarks.md."""
 WARM_JOB = 0.35
-"""Seconds of a core that a job takes besides its work when it is a fork of the warm parent: docs/benchmarks.md."""
+"""Core seconds that a fork of the warm parent takes in addition to its work: docs/benchmarks.md."""
 
 
 def test_each_study_keeps_its_budget_at_demo_scale(root: Path) -> None:
-    """By the plan's own estimate, from measured times of every kind of work in it."""
+    """Uses the plan's estimate, with measured times for every kind of work."""
     plan = make_plan(root, read_config(root, ["scale=demo"]))
     known = by_device(read_rows(root / TABLE))["cpu (AMD EPYC), 1 thread"]
     for study in plan.studies:

@@ -1,4 +1,4 @@
-"""The study `hybrid`: its plan at every scale, its counts of parameters, and its jobs run by hand."""
+"""The study `hybrid`: its plan at every scale, its parameter counts, and its jobs run by hand."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def planned(scale: str, *also: str) -> Plan:
 
 
 def shown(scale: str) -> dict[str, set[str]]:
-    """The cases that each artifact has numbers of."""
+    """By artifact: the cases that it has numbers for."""
     study = planned(scale).studies["hybrid"]
     return {
         name: {case for case in artifact.settings["cases"] if study.cases[case].gap is None}
@@ -66,14 +66,14 @@ def test_the_paper_s_steps_are_the_full_scale_s() -> None:
 
 
 def weights(generator: dict[str, Any]) -> int:
-    """Of a generator that is not made in full size: torch's `meta` device holds no numbers."""
+    """The number of weights of a generator. On torch's `meta` device it takes no memory."""
     with torch.device("meta"):
         return sum(parameter.numel() for parameter in build_generator(generator).parameters())
 
 
 @pytest.mark.parametrize("name", ["began", "dcgan"])
 def test_parameter_counts_are_those_of_figure_7(name: str) -> None:
-    """As the paper counts: no alpha and beta; the latents with the weights of BEGAN, and not with those of DCGAN."""
+    """Counted as in the paper: without alpha and beta; BEGAN's weights with the latents, DCGAN's without."""
     study = planned("full").studies["hybrid"]
     case = study.cases[f"faces-{name}-{'20000' if name == 'began' else '10000'}"]
     generator = {key: value for key, value in study.generators[name].items() if key != "weights"}
@@ -92,7 +92,7 @@ def test_parameter_counts_are_those_of_figure_7(name: str) -> None:
 
 def test_the_estimate_says_what_it_does_not_count() -> None:
     lines = unknown_bytes(planned("full"), {})
-    assert "what 54 cells keep for methods that begin within their runs: from an image on" in lines
+    assert "54 saved states for methods to start from: each at least as large as its images" in lines
 
 
 def reported() -> list[dict[str, str]]:
@@ -109,7 +109,7 @@ def test_every_measured_ratio_is_a_whole_number_of_measurements() -> None:
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with each method's result on two drawn faces, ten times faster than the demo."""
+    """A folder with the results of each method on two drawn faces, ten times faster than the demo."""
     folder = tmp_path_factory.mktemp("hybrid")
     prepare({"dataset": {"name": "faces-drawn"}, "first": 0, "count": 2, "shift": 0}, folder, folder / "x.safetensors")
     case = {"study": "s", "case": "c", "operator": {"name": "gaussian", "measurements": 300}, "noise_norm": 0.1}

@@ -1,4 +1,4 @@
-"""How much memory a job asks for: enough for what was measured, and no more than that calls for."""
+"""How much memory a job requests: enough for what was measured, but not much more."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a plan holds, and how a broken file is told."""
+"""What a plan contains, and the messages about broken files."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ SCALE: dict[str, Any] = {"title": "Tiny", "steps": {"csgm": 0.1}}
 
 @pytest.fixture
 def project(tmp_path: Path) -> Callable[..., Plan]:
-    """Makes a plan of the three files, each changed by an `edit`."""
+    """Makes a plan from the three files, each changed by an edit."""
 
     def plan(
         study: Callable[[Any], Any] = lambda _: None,
@@ -67,7 +67,7 @@ def project(tmp_path: Path) -> Callable[..., Plan]:
 
 
 def put(path: str, value: Any) -> Callable[[Any], None]:
-    """An edit that sets the value at a dotted path; a number is a place in a list."""
+    """An edit that sets the value at a path `a/b/c`. A number is an index into a list."""
 
     def edit(content: Any) -> None:
         *parents, last = path.split("/")
@@ -79,7 +79,7 @@ def put(path: str, value: Any) -> Callable[[Any], None]:
 
 
 def drop(path: str) -> Callable[[Any], None]:
-    """An edit that removes the key at a dotted path."""
+    """An edit that removes the key at a path `a/b/c`."""
 
     def edit(content: Any) -> None:
         *parents, last = path.split("/")
@@ -91,7 +91,7 @@ def drop(path: str) -> Callable[[Any], None]:
 
 
 def both(first: Callable[[Any], None], second: Callable[[Any], None]) -> Callable[[Any], None]:
-    """An edit that makes two."""
+    """An edit that makes two edits."""
 
     def edit(content: Any) -> None:
         first(content)
@@ -194,7 +194,7 @@ BROKEN = {
     "start where none belongs": (
         "study",
         put("methods/up/start", "csgm"),
-        r"methods.up.start: 'bicubic' does not begin",
+        r"methods.up.start: 'bicubic' does not start",
     ),
     "reserved method name": ("study", put("methods/observation", {"name": "bicubic"}), r"'observation' is reserved"),
     "reserved artifact name": (
@@ -216,17 +216,17 @@ BROKEN = {
     "start after the last step": (
         "study",
         put("methods/csgm-bp/start", "csgm@100"),
-        r"csgm-bp.start: begins from step 10 of 'csgm', which takes 10 steps here; choose an earlier one",
+        r"csgm-bp.start: starts from step 10 of 'csgm', which takes 10 steps here; choose an earlier one",
     ),
     "start in the middle of restarts": (
         "study",
         both(put("methods/csgm-bp/start", "csgm@5"), put("methods/csgm/restarts", 3)),
-        r"csgm-bp.start: begins from step 1 of 'csgm', which has 3 restarts; set its `restarts: 1`",
+        r"csgm-bp.start: starts from step 1 of 'csgm', which has 3 restarts; set its `restarts: 1`",
     ),
     "start in the middle of what takes no steps": (
         "study",
         both(put("methods/csgm-bp/start", "up@5"), put("cases/sr/methods/up", {})),
-        r"csgm-bp.start: begins from step 5 of 'up', which takes no steps here",
+        r"csgm-bp.start: starts from step 5 of 'up', which takes no steps here",
     ),
     "start given in a case": (
         "study",
@@ -242,7 +242,7 @@ BROKEN = {
     "case without the method's start": (
         "study",
         drop("cases/sr/methods/csgm"),
-        r"cases.sr.methods.csgm-bp: begins from 'csgm', which this case lacks",
+        r"cases.sr.methods.csgm-bp: starts from 'csgm', which this case lacks",
     ),
     "case without a generator": (
         "study",
@@ -352,7 +352,7 @@ def test_settings_are_the_papers_unless_the_study_the_case_or_the_scale_says_oth
 ) -> None:
     spec = project().studies["mine"].cases["sr"].cells["csgm"].spec
     assert spec["lr"] == 0.1  # the plug-in's default
-    assert spec["steps"] == 10  # the case's 100, a tenth of it at this scale
+    assert spec["steps"] == 10  # a tenth of the case's 100, at this scale
 
 
 def test_numbers_may_be_written_as_in_papers(project: Callable[..., Plan], tmp_path: Path) -> None:
@@ -398,9 +398,9 @@ def test_batches_are_named_by_their_images(project: Callable[..., Plan]) -> None
     ("given", "device", "expected"),
     [
         (None, "auto", 20),
-        ("null", "auto", 20),  # as Snakemake hands it on from the command line
+        ("null", "auto", 20),  # as Snakemake passes it from the command line
         (3, "auto", 3),
-        ({"began": "3"}, "auto", 3),  # as Snakemake hands on '{began: 3}'
+        ({"began": "3"}, "auto", 3),  # as Snakemake passes '{began: 3}'
         ({"began": {"cuda": 4, "cpu": 2}}, "cpu", 2),
         ({"began": {"cuda": 4}}, "cpu", 20),
         ({"pggan": 1}, "auto", 20),
@@ -463,7 +463,7 @@ def test_a_metric_that_a_scale_leaves_out_is_a_gap_and_downloads_nothing(project
 
 
 def use(generator: str, **settings: Any) -> Callable[[Any], Any]:
-    """An edit that puts the generator in the place of the study's."""
+    """An edit that replaces the study's generator."""
     return put("generators/began", {"name": generator, **settings})
 
 
@@ -567,7 +567,7 @@ CLAIM: dict[str, Any] = {
 
 
 def claimed(**given: Any) -> Callable[[Any], None]:
-    """An edit that adds a claim, with some keys otherwise and without those that are None."""
+    """An edit that adds a claim with some keys changed, and without those that are None."""
 
     def edit(study: Any) -> None:
         study["cases"]["sr8"] = copy.deepcopy(study["cases"]["sr"]) | {"methods": {"csgm": None, "up": None}}
@@ -618,8 +618,8 @@ def test_cases_of_a_claim_are_paired_in_order_and_once(
         ({"above": "much"}, r"claims.c.above: .*number, got 'much'"),
         ({"against": None}, r"claims.c: give 'against' .* or 'against_cases'"),
         ({"cases": ["sr", "sr8", "up"], "against_cases": ["sr", "sr8"]}, r"expected one case, .* 3 of 'cases', got 2"),
-        ({"against": "csgm-bp"}, r"claims.c: holds 'csgm-bp' on the case 'sr' against itself"),
-        ({"against_cases": "sr", "against": None}, r"claims.c: holds 'csgm-bp' on the case 'sr' against itself"),
+        ({"against": "csgm-bp"}, r"claims.c: compares 'csgm-bp' on the case 'sr' with itself"),
+        ({"against_cases": "sr", "against": None}, r"claims.c: compares 'csgm-bp' on the case 'sr' with itself"),
         ({"cases": ["sr8", "up"]}, r"claims.c: none of its cases has the methods that it compares"),
         ({"in": "most"}, r"claims.c.in: .*'every', 'some' or 'median', got 'most'"),
         ({"inn": "some"}, r"claims.c.inn: unknown key; did you mean 'in'"),
@@ -636,7 +636,7 @@ def test_a_broken_claim_gets_one_message(given: dict[str, Any], message: str, pr
 def test_claims_are_named_by_the_house_and_listed_under_their_key(project: Callable[..., Plan]) -> None:
     with pytest.raises(UserError, match="artifacts.claims: the name 'claims' is reserved"):
         project(study=put("artifacts/claims", {}))
-    with pytest.raises(UserError, match="artifacts.table1.kind: a study's claims stand under its key 'claims'"):
+    with pytest.raises(UserError, match="artifacts.table1.kind: a study's claims belong under its key 'claims'"):
         project(study=put("artifacts/table1/kind", "claims"))
 
 

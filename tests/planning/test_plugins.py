@@ -1,4 +1,4 @@
-"""Plug-ins are found by file name, and what is read from source is what Python would see."""
+"""Plug-ins are found by file name. What is read from source is the same as after an import."""
 
 from __future__ import annotations
 

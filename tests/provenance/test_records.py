@@ -1,4 +1,4 @@
-"""Job records: what they note, when a hash is taken from them, what becomes of broken ones."""
+"""Job records: what they contain, when hashes are taken from them, how broken ones are treated."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def made(job: Callable[..., None]) -> None:
 
 
 def hashed(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """The files that are read to be hashed, from now on."""
+    """A list that collects the files that are hashed from now on."""
     read, content = [], provenance.content
 
     def noting(path: Path) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""`reprior trace` on records written by hand: what it shows, and that it finds every broken link."""
+"""`reprior trace` on hand-written records: what it shows, and that it finds every broken link."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def images(batch: str) -> str:
 
 @pytest.fixture
 def run(job: Callable[..., None]) -> Run:
-    """The records of a finished run; traces a target in it."""
+    """Makes the records of a finished run. Returns a function that traces a target in it."""
     job("acquire", {RAW: "photographs"})
     name = RAW.removeprefix("data/raw/")
     Lock(Path("data/sources.lock")).record(name, "p.zip", fingerprint(Path(RAW)), "https://photos.org/p.zip", "CC BY")
@@ -177,18 +177,18 @@ LAST = BATCHES[1]
         ),
         (
             lambda job: solve(job, "csgm", LAST, result="better"),
-            f"{SR}/csgm/{LAST}.safetensors was made anew after {SR}/iagan/{LAST}.safetensors was made from it",
+            f"{SR}/csgm/{LAST}.safetensors was remade after {SR}/iagan/{LAST}.safetensors was made from it",
             f"{SR}/iagan/{LAST}.safetensors",
         ),
         (
             lambda job: solve(job, "iagan", LAST, (f"{SR}/csgm/{LAST}.safetensors",), "better"),
-            f"{SR}/iagan/{LAST}.csv was made anew after results/tiny/mine/table.json was made from it",
+            f"{SR}/iagan/{LAST}.csv was remade after results/tiny/mine/table.json was made from it",
             "results/tiny/mine/table.json",
         ),
     ],
     ids=[
         *("numbers", "images", "download", "table", "own weights", "images gone", "own weights gone"),
-        *("start made anew", "numbers made anew"),
+        *("start remade", "numbers remade"),
     ],
 )
 def test_a_broken_link_is_found_though_it_is_not_shown(

@@ -1,4 +1,4 @@
-"""A real SLURM on this machine, and runs on it: all that the selected tests ask for, at the same time."""
+"""A real SLURM on this machine. The runs that the selected tests need happen on it at the same time."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CONFIGURATION = Path("/etc/slurm/slurm.conf")
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[None]:
-    """SLURM, for as long as the tests of a module need it; that there is none is an error in CI."""
+    """Runs SLURM while the tests of a module need it. In CI, it is an error if SLURM cannot run."""
     if reason := hindrance():
         if os.environ.get("CI") == "true":
             pytest.fail(f"CI must test the cluster profile, but {reason}")
@@ -56,7 +56,7 @@ def hindrance() -> str:
 def runs(
     cluster: None, root: Path, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[str, Future[Scenario]]]:
-    """The scenarios that the selected tests name, each in a folder and a thread of its own; and what they end with."""
+    """Runs the scenarios that the selected tests name, each in its own folder and thread; name -> future result."""
     reference = Scenario(make_project(root, tmp_path_factory.mktemp("undisturbed")))
     write_study(reference.project, METHODS)
     reference.project.snakemake(*reference.cells("observation"))
@@ -77,7 +77,7 @@ def runs(
 
 
 def play(scene: Callable[[Scenario], None], scenario: Scenario) -> Scenario:
-    """Let the scenario happen; what went wrong is for the tests that ask for it."""
+    """Run the scenario. Errors are kept for the tests that use it."""
     began = time.monotonic()
     try:
         scene(scenario)
@@ -92,7 +92,7 @@ def play(scene: Callable[[Scenario], None], scenario: Scenario) -> Scenario:
 
 @pytest.fixture
 def scenario(runs: dict[str, Future[Scenario]], request: pytest.FixtureRequest) -> Scenario:
-    """The scenario that the test's mark names, when it has ended."""
+    """The scenario that the test's mark names, after it has ended."""
     return ended(runs[request.node.get_closest_marker("slurm").args[0]])
 
 
@@ -103,7 +103,7 @@ def reference(runs: dict[str, Future[Scenario]]) -> Scenario:
 
 
 def ended(run: Future[Scenario]) -> Scenario:
-    """A scenario when it has ended; pytest shows what was said in it where a test fails."""
+    """A scenario, after it has ended. pytest shows its output if a test fails."""
     scenario = run.result()
     print(scenario.account())
     assert not scenario.error, scenario.error

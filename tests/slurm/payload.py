@@ -1,6 +1,6 @@
-"""Stands in for `python` in a test's jobs: notes when a reconstruction starts and ends, slows it or makes it fail.
+"""Replaces `python` in a test's jobs: records when a reconstruction starts and ends, slows it or makes it fail.
 
-`faults.json` in the working folder says what befalls which method: {"csgm": {"pause": 0.1, "failures": 1}}.
+`faults.json` in the working folder gives the faults by method: {"csgm": {"pause": 0.1, "failures": 1}}.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def attempts(label: str) -> int:
 
 
 def slow_down(seconds: float) -> None:
-    """Let each step of an optimisation take so much longer, without work for the CPU."""
+    """Make each step of an optimisation take `seconds` longer, without using the CPU."""
     from reprior.optimise import watch
 
     steps = watch.Watch.steps

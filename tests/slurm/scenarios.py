@@ -1,4 +1,4 @@
-"""What the tests let happen to runs on SLURM. All scenarios run at the same time, as they mostly wait."""
+"""What happens to runs on SLURM in the tests. All scenarios run at the same time, because they mostly wait."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ METHODS = {
     "csgm": {"name": "csgm", "label": "CSGM", "steps": STEPS},
     "csgm-bp": {"name": "back-projection", "label": "CSGM-BP", "start": "csgm"},
 }
-QUICK = {"pause": 0.05}  # a step: a job takes 15 seconds
+QUICK = {"pause": 0.05}  # per step: a job takes 15 seconds
 LONGER = {"pause": 0.2}
 SCENARIOS: dict[str, dict[str, Any]] = {
     "end_to_end": {"from_nothing": True, "faults": {"csgm": QUICK}},
@@ -38,15 +38,15 @@ SCENARIOS: dict[str, dict[str, Any]] = {
     "orphaned": {"faults": {"orphan": {"pause": 0.35}, "later": {}}},
     "allocated": {"faults": {"left": QUICK, "right": QUICK}},
 }
-"""By the name of the function below that makes it happen: the settings of its `Scenario`."""
+"""Name of the function below that runs it -> settings of its `Scenario`."""
 CONTROLLER = threading.Lock()
-"""Held while the controller restarts, and while a job is to get its GPUs undisturbed by that."""
+"""Held while the controller restarts, and while a job must get its GPUs without such a restart."""
 PATIENCE = 330
-"""Seconds after which a scenario that waits is given up."""
+"""Seconds after which a waiting scenario fails."""
 
 
 def until(true: Callable[[], Any], what: str, seconds: float = PATIENCE) -> Any:
-    """Wait for something to become true; its value."""
+    """Wait until something is true; return its value."""
     deadline = time.monotonic() + seconds
     while not (value := true()):
         assert time.monotonic() < deadline, f"waited {seconds} s in vain until {what}"
@@ -55,20 +55,20 @@ def until(true: Callable[[], Any], what: str, seconds: float = PATIENCE) -> Any:
 
 
 def write_study(project: Project, methods: dict[str, dict]) -> None:
-    """Solve the tiny study's case by these methods."""
+    """Let the tiny study solve its case with these methods."""
     case = STUDY["cases"]["sr"] | {"methods": dict.fromkeys(methods)}
     table = STUDY["artifacts"]["baseline"] | {"methods": ["csgm"]}
     project.write_study(STUDY | {"methods": methods, "cases": {"sr": case}, "artifacts": {"baseline": table}})
 
 
 def heed_interrupts() -> None:
-    """What a shell starts in the background, as CI may start these tests, ignores SIGINT and hands that on."""
+    """Accept SIGINT. Processes that a shell starts in the background ignore it, and CI may start these tests so."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @dataclass
 class Scenario:
-    """A tiny project of its own, whose jobs can be disturbed, and the account of what became of it."""
+    """A tiny project whose jobs can be disturbed, and a record of what happened."""
 
     project: Project
     minutes: int = 5
@@ -76,10 +76,10 @@ class Scenario:
     resources: dict[str, Any] = field(default_factory=dict)
     """Resources of `reconstruct` that differ from those of the profile."""
     faults: dict[str, dict] = field(default_factory=dict)
-    """What befalls which method: see payload.py. Methods that the study lacks are CSGM under another name."""
+    """Faults by method: see payload.py. Methods that the study does not have are CSGM under another name."""
     heads: list[subprocess.Popen] = field(default_factory=list)
     notes: dict[str, Any] = field(default_factory=dict)
-    """What was seen on the way, for the tests."""
+    """Observations during the scenario, for the tests."""
     error: str = ""
 
     @property
@@ -87,7 +87,7 @@ class Scenario:
         return self.project.folder
 
     def prepare(self, root: Path) -> Scenario:
-        """Put the profiles, the stand-in for python and the faults into the project's folder."""
+        """Put the profiles, the replacement for python and the faults into the project's folder."""
         shutil.copytree(root / "profiles", self.folder / "profiles")
         self._shorten_profile(self.folder / "profiles/slurm/config.yaml")
         (self.folder / "config.yaml").write_text(
@@ -102,7 +102,7 @@ class Scenario:
         return self
 
     def _shorten_profile(self, path: Path) -> None:
-        """The real profile, in a hurry and on a cluster without accounting."""
+        """Change the real profile: short times, and a cluster without accounting."""
         profile = yaml.safe_load(path.read_text())
         for resources in (profile["default-resources"], *profile["set-resources"].values()):
             resources["runtime"] = f"{self.minutes} * attempt"
@@ -115,7 +115,7 @@ class Scenario:
         return usual | {"PATH": f"{self.folder / 'bin'}{os.pathsep}{usual['PATH']}"}
 
     def start(self, *arguments: str) -> subprocess.Popen:
-        """Start Snakemake in the background, its jobs on SLURM; its output goes to a file."""
+        """Start Snakemake in the background, with its jobs on SLURM. Its output goes to a file."""
         command = [sys.executable, "-m", "snakemake", "--workflow-profile", "profiles/slurm", *arguments]
         with (self.folder / f"head-{len(self.heads)}.log").open("w") as log:
             head = subprocess.Popen(
@@ -130,22 +130,22 @@ class Scenario:
         return head
 
     def output(self) -> str:
-        """What the last Snakemake has said."""
+        """The output of the last Snakemake."""
         return (self.folder / f"head-{len(self.heads) - 1}.log").read_text()
 
     def finish(self, *arguments: str) -> str:
-        """Run Snakemake to its good end; its output."""
+        """Run Snakemake, which must succeed; return its output."""
         status = self.start(*arguments).wait(PATIENCE)
         assert status == 0, f"Snakemake ended with {status}"
         return self.output()
 
     def fail(self, *arguments: str) -> str:
-        """Run Snakemake to its bad end; its output."""
+        """Run Snakemake, which must fail; return its output."""
         assert self.start(*arguments).wait(PATIENCE) != 0, "Snakemake should have failed"
         return self.output()
 
     def slurm(self, *command: str, seconds: float = 60) -> str:
-        """A command of SLURM, in the project's folder."""
+        """Run a SLURM command in the project's folder; return its output."""
         done = subprocess.run(
             command, cwd=self.folder, env=self.environment(), capture_output=True, text=True, timeout=seconds
         )
@@ -160,7 +160,7 @@ class Scenario:
         return [str(self.cell(label)) for label in labels]
 
     def attempts(self, label: str = "") -> list[dict]:
-        """Each attempt of a method's job, or of any, in their order."""
+        """Every attempt of a method's job (or of all jobs), in order."""
         path = self.folder / "attempts.jsonl"
         events = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
         ends = {event["pid"]: event["time"] for event in events if event["event"] == "end"}
@@ -168,13 +168,13 @@ class Scenario:
         return [event for event in starts if label in ("", event["label"])]
 
     def saved(self, label: str) -> dict:
-        """Wait until a method's job has saved its state; its last attempt."""
+        """Wait until a method's job has saved its state; return its last attempt."""
         result = self.folder / self.cell(label)
         until(result.with_name(f".{result.stem}.checkpoint").exists, f"{label} has saved its state")
         return self.attempts(label)[-1]
 
     def queued(self) -> list[str]:
-        """Numbers of the jobs of this folder that are pending or running."""
+        """Job numbers of this folder's pending and running jobs."""
         jobs = (line.split(maxsplit=1) for line in self.slurm("squeue", "--noheader", "--format=%i %Z").splitlines())
         return [number for number, folder in jobs if Path(folder) == self.folder]
 
@@ -215,7 +215,7 @@ def faulty(scenario: Scenario) -> None:
 
 
 def restart_controller() -> None:
-    """Stop slurmctld and start it again, as an administrator does."""
+    """Restart slurmctld, as an administrator does."""
     with CONTROLLER:
         pid = int(Path("/run/slurm/slurmctld.pid").read_text())
         os.kill(pid, signal.SIGTERM)
@@ -225,13 +225,13 @@ def restart_controller() -> None:
 
 
 def registered() -> bool:
-    """Whether the controller knows the node's GPUs: a job that it starts before is told of none."""
+    """Whether the controller knows the node's GPUs. A job that it starts earlier gets no GPUs."""
     shown = subprocess.run(["scontrol", "show", "node"], capture_output=True, text=True, check=False, timeout=10).stdout
     return "SlurmdStartTime=" in shown and "SlurmdStartTime=None" not in shown
 
 
 def alive(pid: int) -> bool:
-    """Whether a process is there that is not a zombie."""
+    """Whether a process exists and is not a zombie."""
     try:
         return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
     except FileNotFoundError:
@@ -244,7 +244,7 @@ def out_of_time(scenario: Scenario) -> None:
 
 
 def preempted(scenario: Scenario) -> None:
-    """A job that gives way to a more important one, which asks for CPUs that it holds."""
+    """A job is preempted by a job of higher priority, which needs its CPUs."""
     head = scenario.start(*scenario.cells("modest"))
     scenario.saved("modest")
     scenario.slurm("sbatch", "--partition=cpu", "--cpus-per-task=40", "--chdir=/", "--output=/dev/null", "--wrap=true")
@@ -252,7 +252,7 @@ def preempted(scenario: Scenario) -> None:
 
 
 def interrupted(scenario: Scenario) -> None:
-    """Snakemake is stopped as by Ctrl-C, and started again."""
+    """Snakemake is stopped as with Ctrl-C, and started again."""
     head = scenario.start(*scenario.cells("first"))
     scenario.saved("first")
     head.send_signal(signal.SIGINT)
@@ -262,7 +262,7 @@ def interrupted(scenario: Scenario) -> None:
 
 
 def orphaned(scenario: Scenario) -> None:
-    """Snakemake is killed; started again while its job goes on, before and after unlocking; and when that has ended."""
+    """Snakemake is killed. It is started again while its job runs (before and after unlocking) and after that."""
     targets = scenario.cells("orphan", "later")
     result = scenario.folder / scenario.cell("orphan")
     head = scenario.start("--jobs", "1", "--prioritize", targets[0], "--", *targets)
@@ -280,7 +280,7 @@ def orphaned(scenario: Scenario) -> None:
 
 
 def allocated(scenario: Scenario) -> None:
-    """Snakemake within one job of the cluster, which is cancelled and submitted again."""
+    """Snakemake runs within one cluster job, which is cancelled and submitted again."""
     first = scenario.slurm(*allocation(scenario, "first"))
     scenario.saved("left")
     scenario.slurm("scancel", first)

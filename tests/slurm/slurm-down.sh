@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Stop what slurm-up.sh started and remove its settings: with them and no controller, every SLURM command would wait.
+# Stop what slurm-up.sh started and remove its settings. With settings and no controller, SLURM commands would wait.
 set -uo pipefail
 
 mark="# of reprior's tests: tests/slurm/slurm-down.sh removes it"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Start a real SLURM of one node on this machine, as root: without systemd, cgroups or accounting, with fake GPUs and more
-# CPUs than there are. Partitions: cpu, gpu, and spot, whose jobs are put back into the queue when cpu needs the room.
-# `slurm-up.sh controller` starts the controller again, where it was stopped: with the jobs that it knew.
+# Start a real SLURM with one node on this machine, as root: without systemd, cgroups or accounting, with fake GPUs and
+# more CPUs than the machine has. Partitions: cpu, gpu, and spot. Jobs in spot are requeued if cpu needs the resources.
+# `slurm-up.sh controller` restarts a stopped controller, which still knows its jobs.
 set -euo pipefail
 
 fail() {
@@ -11,7 +11,7 @@ fail() {
 
 mark="# of reprior's tests: tests/slurm/slurm-down.sh removes it"
 node=$(hostname -s)
-cpus=64 gpus=12 # more than there are, so that what runs at the same time does not wait for each other
+cpus=64 gpus=12 # more than the machine has, so that jobs do not wait for each other
 
 start_controller() {
     rm -f /run/slurm/slurmctld.pid
@@ -34,12 +34,12 @@ fi
 
 mkdir -p /etc/slurm /var/spool/slurmctld /var/spool/slurmd /var/log/slurm /run/munge /run/slurm
 for i in $(seq 0 $((gpus - 1))); do
-    [ -e "/dev/fakegpu$i" ] || mknod "/dev/fakegpu$i" c 1 3 # as /dev/null
+    [ -e "/dev/fakegpu$i" ] || mknod "/dev/fakegpu$i" c 1 3 # like /dev/null
 done
 
-# A requeued job waits for as long as a credential lasts (cred_expire), two minutes unless told otherwise.
-# Without DefMemPerCPU a job that asks for no memory gets all of it.
-# MinJobAge: how long squeue still knows a finished job; Snakemake asks it, as there is no accounting.
+# A requeued job waits as long as a credential is valid (cred_expire): by default two minutes.
+# Without DefMemPerCPU, a job that requests no memory gets all of it.
+# MinJobAge: how long squeue knows a finished job. Snakemake asks squeue, because there is no accounting.
 cat >/etc/slurm/slurm.conf <<CONF
 $mark
 ClusterName=ci
@@ -85,7 +85,7 @@ echo "CgroupPlugin=cgroup/v1" >/etc/slurm/cgroup.conf
 chown munge: /run/munge
 chmod 0755 /run/munge
 [ -s /etc/munge/munge.key ] || /usr/sbin/mungekey --create
-# munged does not run as root, and starts in a folder that its user may enter.
+# munged does not run as root. Start it in a folder that its user may enter.
 if ! munge -n </dev/null >/dev/null 2>&1; then
     (cd / && setpriv --reuid=munge --regid=munge --clear-groups /usr/sbin/munged)
     touch /run/slurm/our-munged

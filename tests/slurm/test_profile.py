@@ -9,7 +9,7 @@ import yaml
 
 
 def test_the_profile_names_rules_that_exist(root: Path) -> None:
-    """Snakemake says nothing where it gives resources to a rule that is not there."""
+    """Snakemake does not report resources for a rule that does not exist."""
     rules = "\n".join(path.read_text() for path in (root / "workflow/rules").glob("*.smk"))
     names = re.findall(r"^(?:use rule \w+ as|rule) (\w+)", rules, flags=re.MULTILINE)
     profile = yaml.safe_load((root / "profiles/slurm/config.yaml").read_text())

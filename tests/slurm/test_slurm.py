@@ -1,4 +1,4 @@
-"""The workflow on a real SLURM: it loses nothing and ends with the numbers of a run on one machine."""
+"""The workflow on a real SLURM: it loses no work and gives the numbers of a run on one machine."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from tests.slurm.scenarios import Scenario
 pytestmark = pytest.mark.slow
 
 MEASURED = ("seconds", "memory_mib")
-"""Numbers that differ from run to run."""
+"""Numbers that differ between runs."""
 GPUS = set(map(str, range(12)))
-"""Those of slurm-up.sh."""
+"""The GPUs of slurm-up.sh."""
 
 
 def numbers(scenario: Scenario) -> list[list[str]]:

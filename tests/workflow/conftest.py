@@ -1,4 +1,4 @@
-"""A small project in a folder of its own, run by the real Snakemake."""
+"""A small project in its own folder, run with the real Snakemake."""
 
 from __future__ import annotations
 
@@ -55,12 +55,12 @@ STUDY = {
 
 @dataclass(frozen=True)
 class Project:
-    """A folder with the project's Snakefile and rules, and a tiny study of its own."""
+    """A folder with the project's Snakefile and rules, and a tiny study."""
 
     folder: Path
 
     def snakemake(self, *arguments: str, check: bool = True) -> str:
-        """Run Snakemake here; its whole output."""
+        """Run Snakemake here; return its whole output."""
         done = subprocess.run(
             [sys.executable, "-m", "snakemake", "--cores", "2", "--scheduler", "greedy", *arguments],
             cwd=self.folder,
@@ -73,7 +73,7 @@ class Project:
         return done.stdout
 
     def planned(self, *arguments: str) -> Counter[tuple[str, str]]:
-        """The jobs that Snakemake would run: (rule, method or artifact) -> how many."""
+        """The jobs that Snakemake would run: (rule, method or artifact) -> number."""
         jobs = re.split(r"\n(?=(?:local)?rule )", self.snakemake("-n", *arguments))
         found: Counter[tuple[str, str]] = Counter()
         for job in jobs:
@@ -110,7 +110,7 @@ class Project:
 
 
 def environment() -> dict[str, str]:
-    """The environment of a run: this interpreter first, as in an activated environment."""
+    """The environment of a run, with this interpreter first on PATH, as in an activated environment."""
     return os.environ | {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "OMP_NUM_THREADS": "1",
@@ -118,13 +118,13 @@ def environment() -> dict[str, str]:
 
 
 def make_project(root: Path, folder: Path) -> Project:
-    """The project's own Snakefile and rules around the tiny study."""
+    """Make a folder with the project's Snakefile and rules, and the tiny study."""
     shutil.copy(root / "Snakefile", folder)
     shutil.copytree(root / "workflow", folder / "workflow")
     (folder / "studies/mine").mkdir(parents=True)
     (folder / "scales").mkdir()
     (folder / "envs").mkdir()
-    shutil.copy(root / "envs/reprior.yaml", folder / "envs")  # named by every rule, so its metadata is recorded
+    shutil.copy(root / "envs/reprior.yaml", folder / "envs")  # every rule names it, so its metadata is recorded
     (folder / "config.yaml").write_text("scale: tiny\nstudies: [mine]\nimages_per_job: 1\n")
     (folder / "scales/tiny.yaml").write_text('title: Tiny\nnote: "a test: not comparable"\n')
     (folder / "studies/mine/reported.csv").write_text(
@@ -149,7 +149,7 @@ def finished(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 @pytest.fixture
 def again(finished: Project, tmp_path: Path) -> Project:
-    """A copy of the finished project, to be changed."""
+    """A copy of the finished project, which tests may change."""
     folder = tmp_path / "again"
     shutil.copytree(finished.folder, folder, copy_function=shutil.copy2)
     return Project(folder)
@@ -157,5 +157,5 @@ def again(finished: Project, tmp_path: Path) -> Project:
 
 @pytest.fixture(scope="session")
 def house(root: Path) -> Project:
-    """The project itself, for looking at its plan."""
+    """The real project, only to look at its plan."""
     return Project(root)

@@ -1,4 +1,4 @@
-"""`reprior plan` against Snakemake: the jobs that it counts and the bytes that a run writes."""
+"""Compares `reprior plan` with Snakemake: the number of jobs, and the bytes that a run writes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def plan_of(project, **config) -> Plan:
 
 
 def rules(project, **config) -> Counter[str]:
-    """How many jobs of each rule Snakemake would run."""
+    """The number of jobs per rule that Snakemake would run."""
     given = ["--config", *(f"{key}={value}" for key, value in config.items())] if config else []
     found: Counter[str] = Counter()
     for (rule, _), count in project.planned(*given).items():
@@ -48,7 +48,7 @@ def test_studies_share_jobs(finished, tmp_path: Path) -> None:
 
 def test_disk_is_what_a_run_writes(finished, root: Path) -> None:
     found = (path for name in ("data", "results") for path in (finished.folder / name).rglob("*") if path.is_file())
-    written = [path for path in found if path.parent.name != ".provenance"]  # some kB a job
+    written = [path for path in found if path.parent.name != ".provenance"]  # some kB per job
     sizes = {path: path.stat().st_size for path in written}
     found = disk(plan_of(finished), {row.key: row for row in read_rows(root / TABLE)})
     images = sum(size for path, size in sizes.items() if path.is_relative_to(finished.folder / "data/images"))

@@ -1,4 +1,4 @@
-"""A job that is killed halfway continues and ends with the same file."""
+"""A job that is killed halfway continues when it is started again, and makes the same file."""
 
 from __future__ import annotations
 

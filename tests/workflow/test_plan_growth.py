@@ -1,4 +1,4 @@
-"""Planning grows with the number of jobs and no faster."""
+"""The planning time grows in proportion to the number of jobs."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def config(folder: Path, images_per_job: int) -> dict:
 
 
 def our_calls(root: Path, folder: Path, images_per_job: int) -> int:
-    """How often a dry run calls functions of the rules and the package."""
+    """The number of calls of our functions (rules and package) in a dry run."""
     given = (f"{key}={value}" for key, value in config(folder, images_per_job).items())
     command = [sys.executable, "-c", PROFILED, str(folder / "profile"), "-n", "-q", "rules", "--config", *given]
     subprocess.run(command, cwd=root, env=environment(), capture_output=True, check=True)
@@ -63,7 +63,7 @@ def test_our_part_of_planning_is_so_much_a_job(root: Path, tmp_path: Path) -> No
 
 
 def test_ten_thousand_jobs_would_be_planned_within_a_minute(bench: ModuleType, tmp_path: Path, root: Path) -> None:
-    """Of a processor; 20 s on a quiet machine. A quarter of the jobs are planned, since the time grows as they do."""
+    """A minute of CPU time; 20 s on an idle machine. Plans a quarter of the jobs: the time is proportional to them."""
     (tmp_path / "studies").symlink_to(root / "studies")
     count, seconds = bench.planned(tmp_path, 8)
     assert count > 2_500
@@ -72,4 +72,4 @@ def test_ten_thousand_jobs_would_be_planned_within_a_minute(bench: ModuleType, t
 
 def test_a_finished_plan_is_found_finished(bench: ModuleType, tmp_path: Path, root: Path) -> None:
     (tmp_path / "studies").symlink_to(root / "studies")
-    assert bench.nothing_to_do(tmp_path, 50) < 30  # of a processor; 3 on a quiet machine
+    assert bench.nothing_to_do(tmp_path, 50) < 30  # CPU seconds; 3 on an idle machine

@@ -1,4 +1,4 @@
-"""The finished tiny project knows how everything in it came about: `reprior trace` and `snakemake crate`."""
+"""`reprior trace` and `snakemake crate` show how everything in the finished tiny project was made."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One thing is edited in a finished project, code included: the plan holds the jobs that must run, and no others."""
+"""Each test edits one thing in a finished project, such as code. Then exactly the jobs that must run are planned."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ MATRIX_STUDY = STUDY | {
 }
 BATCHES = {"sr": ["0000-0001"], "deblur": ["0000-0001", "0002-0002"]}
 DIRECT = ("up", "csgm-bp")
-"""Methods without steps, which have a rule of their own."""
+"""Methods without steps. They have their own rule."""
 SR = ("sr/up", "sr/csgm", "sr/csgm-bp", "sr/iagan")
 DEBLUR = ("deblur/csgm", "deblur/dip")
 TABLE, BASELINE, FIGURE = "render_table table", "render_table baseline", "render_grid figure"
@@ -56,7 +56,7 @@ def prepared(images: str, *batches: str) -> set[str]:
 
 
 def observed(case: str, *batches: str) -> set[str]:
-    """Jobs that make observations, of each batch unless told."""
+    """Jobs that make observations, by default of every batch."""
     return {f"observe {case}/{batch}" for batch in batches or BATCHES[case]}
 
 
@@ -66,14 +66,14 @@ def evaluated(*cells: str, batches: list[str] | None = None) -> set[str]:
 
 
 def computed(*cells: str, batches: list[str] | None = None) -> set[str]:
-    """Jobs that compute cells, and the ones above."""
+    """Jobs that compute and evaluate cells."""
     jobs = evaluated(*cells, batches=batches)
     rules = {job: "reconstruct_direct" if job.split("/")[1] in DIRECT else "reconstruct" for job in jobs}
     return jobs | {job.replace("evaluate", rule) for job, rule in rules.items()}
 
 
 def text(file: str, old: str, new: str) -> Edit:
-    """An edit of a file, at the one place where it says `old`."""
+    """An edit of a file, at the only place where it says `old`."""
 
     def edit(project: Project) -> None:
         path = project.folder / file
@@ -85,7 +85,7 @@ def text(file: str, old: str, new: str) -> Edit:
 
 
 def code(file: str, old: str, new: str) -> Edit:
-    """As `text`, in the package."""
+    """As `text`, for a file of the package."""
     return text(f"src/reprior/{file}", old, new)
 
 
@@ -110,7 +110,7 @@ def other_weights(project: Project) -> None:
 
 
 def touched_weights(project: Project) -> None:
-    """The same file with a new time, as a copy has it."""
+    """The same file with a new time, as after copying."""
     (project.folder / "tiny.safetensors").touch()
 
 
@@ -211,7 +211,7 @@ MATRIX: dict[str, tuple[Edit, set[str]]] = {
 
 @pytest.fixture(scope="module", autouse=True)
 def own_code() -> Iterator[None]:
-    """Each project runs the copy of the package in its own folder: the path is relative to where Snakemake runs."""
+    """Each project runs the copy of the package in its own folder: the path is relative to the working folder."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", "src")
         yield
@@ -234,7 +234,7 @@ def done(root: Path, tmp_path_factory: pytest.TempPathFactory, own_code: None) -
 
 @pytest.fixture
 def edited(done: Project, tmp_path: Path) -> Project:
-    """A copy of it, to be edited."""
+    """A copy of that project, to edit."""
     shutil.copytree(done.folder, tmp_path / "edited")
     return Project(tmp_path / "edited")
 

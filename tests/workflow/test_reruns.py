@@ -1,4 +1,4 @@
-"""The DAG run for real: a change reruns what it touches and nothing else."""
+"""Real runs of the DAG: a change reruns only what it affects."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_the_full_scale_plans_the_whole_study_in_time(house, root: Path, tmp_pat
     output = house.snakemake(
         "-n", "--nolock", "--config", "scale=full", "studies=iagan", f"results={tmp_path}", f"data={tmp_path}"
     )
-    ended = os.times()  # of processors, which other work on the machine does not lengthen
+    ended = os.times()  # processor time, which other load does not affect
     assert ended.children_user + ended.children_system - began.children_user - began.children_system < 20
     rules = "prepare|observe|reconstruct|reconstruct_direct|evaluate|total"
     counted = dict(re.findall(rf"^({rules}) +(\d+)$", output, re.MULTILINE))

@@ -1,4 +1,4 @@
-"""Real data as a user gets it: through Snakemake, from a folder that stands in for the network."""
+"""Real data as a user gets it: through Snakemake, but from a folder instead of the network."""
 
 from __future__ import annotations
 

@@ -4,8 +4,8 @@ rule acquire:
     localrule: True
 
 
-# Where a file comes from changes nothing about it: mirrors and offline are resources, so that a change reruns nothing.
-# Neither does the code that fetches it, which goes by hash.
+# The source of a file does not change its content. So mirrors and offline are resources: changing them reruns nothing.
+# There is no param `code`, because files are checked by hash.
 rule download:
     output:
         f"{RAW}/{{source}}",

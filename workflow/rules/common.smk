@@ -1,4 +1,4 @@
-"""What several rules share: where things are, and which files hang on which."""
+"""Shared by several rules: where files are, and which files depend on which."""
 
 import re
 
@@ -15,15 +15,15 @@ METRICS = f"{RESULTS}/metrics.csv"
 REPORT = f"{RESULTS}/report/index.html"
 COMMAND = f"snakemake --cores all --config scale={PLAN.config.scale}{' whole=true' if PLAN.config.whole else ''}"
 ENVIRONMENT = "../../envs/reprior.yaml"
-# A profile gives the rule GPUs where the machine that plans has none.
+# The machine that plans may have no GPU although the profile gives the rule GPUs.
 ON_GPU = PLAN.on_gpu or "gpu" in workflow.resource_settings.overwrite_resources.get("reconstruct", {})
-# How a job runs and not what it computes: in resources, so that a change reruns nothing.
+# How a job runs, not what it computes. It is passed in resources, so that a change reruns nothing.
 HOW = (
     f"--device {PLAN.config.device} --jobs-per-gpu {PLAN.config.jobs_per_gpu}"
     f" --checkpoint-seconds {PLAN.config.checkpoint_seconds}"
 )
 FIRST = 10**6
-"""Priority of what others wait for. Of reconstructions the one with the most steps comes first: it would else end last."""
+"""Priority of jobs that others wait for. Reconstructions have their steps as priority: the longest starts first."""
 
 
 wildcard_constraints:
@@ -34,12 +34,12 @@ wildcard_constraints:
 
 
 def one_of(names):
-    """A pattern that matches these names alone."""
+    """A pattern that matches only these names."""
     return "|".join(map(re.escape, sorted(names))) or "(?!)"
 
 
 def cells_where(chosen):
-    """A pattern of `study` that looks ahead and matches where the rest of the path is one of these cells."""
+    """A pattern for `study` that looks ahead: it matches only if the rest of the path is one of the chosen cells."""
     methods = {}
     for case, cell in PLAN.cells():
         if chosen(cell):
@@ -49,7 +49,7 @@ def cells_where(chosen):
 
 
 def artifacts_where(kind):
-    """As `cells_where`, of the artifacts of a kind: two studies may give one name to different kinds."""
+    """As `cells_where`, for artifacts of one kind. Two studies may use the same name for different kinds."""
     names = {
         study.name: [name for name, artifact in study.artifacts.items() if artifact.kind == kind]
         for study in PLAN.studies.values()
@@ -59,23 +59,23 @@ def artifacts_where(kind):
 
 
 def growing(mem_mb):
-    """Memory that grows where a job is tried again (`retries`), in case the lack of it was the fault."""
+    """Memory that grows with each attempt (`retries`), because a lack of memory may have caused the failure."""
     return lambda wildcards, attempt: mem_mb * attempt
 
 
 def memory(wildcards, attempt):
-    """Of `observe`, which has no method, and of methods on the CPU."""
+    """Memory of `observe`, which has no method, and of methods on the CPU."""
     cell = cell_of(wildcards) if "method" in wildcards.keys() else None
     return attempt * memory_mb(PLAN, case_of(wildcards), cell, wildcards.batch)
 
 
 def gpu_memory(wildcards, attempt):
-    """Of methods that run on a GPU where there is one."""
+    """Memory of methods that run on a GPU if there is one."""
     return attempt * memory_mb(PLAN, case_of(wildcards), cell_of(wildcards), wildcards.batch, ON_GPU)
 
 
 def code(stage, **specs):
-    """Stands for the code that a job runs: as a param, so that an edit reruns the jobs that it touches."""
+    """Hash of the code a job runs. As a param, it makes Snakemake rerun the job when that code changes."""
     return code_fingerprint(*stage_jobs.modules(stage, **specs))
 
 
@@ -101,7 +101,7 @@ def generator_of(wildcards):
 
 
 def batch_files(case, folder, suffix):
-    """One file a batch, in `folder` of a case."""
+    """One file per batch, in `folder` of a case."""
     return [f"{case.folder}/{folder}/{batch}{suffix}" for batch in case.images.batches]
 
 
@@ -124,7 +124,7 @@ def planned_results():
 
 
 def damaged_results(wildcards):
-    """What was set aside: asked for by name, as Snakemake does not miss a file whose products are there."""
+    """Results that were set aside. They are requested by name: Snakemake does not miss a file if its products exist."""
     damaged = WORKPLACE.to_be_made_again()
     return sorted(damaged.intersection(planned_results())) if damaged else []
 
@@ -163,7 +163,7 @@ def training_code(wildcards):
 
 
 def reconstruct_options(wildcards):
-    """Not from `input`: Snakemake holds what is derived from it for no setting, and would rerun nothing for it."""
+    """Not computed from `input`: Snakemake would not treat that as a setting, so a change would rerun nothing."""
     cell, generator, files = cell_of(wildcards), generator_of(wildcards), reconstruct_inputs(wildcards)
     starts = {need: {"file": files[need], "step": start.step} for need, start in cell.starts.items()}
     return [

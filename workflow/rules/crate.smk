@@ -2,7 +2,7 @@ from reprior.provenance.crate import copies
 
 ROOT = Path(workflow.basedir)
 CRATE = f"{RESULTS}/ro-crate-metadata.json"
-# What says what was run; the crate holds copies.
+# The files that define the run. The crate has copies of them.
 WHAT_WAS_RUN = [
     path
     for pattern in (

@@ -5,7 +5,7 @@ rule evaluate:
         f"{RESULTS}/{{study}}/{{case}}/{{method}}/{{batch}}.csv",
     log:
         f"{RESULTS}/logs/evaluate/{{study}}/{{case}}/{{method}}/{{batch}}.log",
-    # Beside long jobs, and not all at the end, when starting them would take longer than they do.
+    # Run next to long jobs. If all ran at the end, starting them would take longer than running them.
     priority: FIRST
     localrule: True
     conda:

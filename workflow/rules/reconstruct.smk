@@ -1,4 +1,4 @@
-# As few functions and fields as there are: each costs Snakemake a tenth of a millisecond a job of the plan.
+# Keep functions and fields few: each costs Snakemake 0.1 ms per job.
 rule reconstruct:
     input:
         unpack(reconstruct_inputs),
@@ -25,7 +25,7 @@ rule reconstruct:
         " --code {params.code} {resources.how} --out {output.images:q} > {log:q} 2>&1"
 
 
-# Methods that do not iterate take seconds: no GPU waits for them.
+# Methods that do not iterate take seconds, so they need no GPU.
 use rule reconstruct as reconstruct_direct with:
     wildcard_constraints:
         study=cells_where(lambda cell: not cell.iterates),

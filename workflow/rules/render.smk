@@ -1,4 +1,4 @@
-# One rule a kind of artifact, because each kind writes its own files.
+# One rule per kind of artifact, because each kind writes different files.
 SUFFIXES = {
     artifact.kind: artifact.suffixes for study in PLAN.studies.values() for artifact in study.artifacts.values()
 }

@@ -1,1 +1,1 @@
-"""A job: what it reads and makes, that it runs alone, the code that it runs, and the folders of a run."""
+"""A job: what it reads and makes, its lock and record, the hash of its code, and the folders of a run."""

@@ -1,8 +1,8 @@
-"""A hash of the code that a job runs: an edit reruns the jobs that it can change, and no others.
+"""Hash of the code a job runs, so that an edit reruns the jobs that it can change, and no others.
 
-It is computed from source, without an import: a plan asks for it and must not wait for torch. What no result depends on
-is left out: comments, layout, docstrings, `pass`, constants that only a plan reads and what is under `if
-TYPE_CHECKING:`. Plug-ins are imported by name at run time, which source does not tell: who asks gives them as roots.
+It is computed from source without importing anything, because planning must not wait for torch. It leaves out what no
+result depends on: comments, layout, docstrings, `pass`, constants that only a plan reads, and code under `if
+TYPE_CHECKING:`. Plug-ins are imported by name at run time, which the source does not show. Callers give them as roots.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from typing import Any
 from reprior.errors import UserError
 
 DIGITS = 16
-"""Of the hash: 64 bits tell any two versions apart and are short enough for a command line that people read."""
+"""Hex digits of the hash: 64 bits distinguish any two versions and keep command lines readable."""
 _NO_DATA = (".py", ".pyc", ".safetensors")  # weights are inputs of the rules that use them
-_PLANNED = ("__version__", "IMAGES_PER_JOB", "PUBLISHED")  # say when, in how many jobs and from where, and not how
-_SILENT = ("ctx", "kind")  # fields of a syntax tree that follow from its shape or mean nothing
-_VOID = ("None", "[]")  # texts of fields that are not filled; each version of Python has other ones
+_PLANNED = ("__version__", "IMAGES_PER_JOB", "PUBLISHED")  # for planning: no result depends on them
+_SILENT = ("ctx", "kind")  # fields of a syntax tree that add no meaning
+_VOID = ("None", "[]")  # texts of empty fields, which differ between versions of Python
 
 
 @dataclass(frozen=True)
@@ -34,19 +34,19 @@ class _Module:
 
 
 class Package:
-    """The modules of one package, by its name and the folder of its `__init__.py`; each is read once."""
+    """The modules of one package, given its name and the folder of its `__init__.py`. Each is read once."""
 
     def __init__(self, name: str, folder: Path) -> None:
         self.name, self.folder = name, folder
         self._module = cache(self._read)
 
     def fingerprint(self, *roots: str) -> str:
-        """Changes with the code of these modules, of all that they import, and with the data files that those name."""
+        """Hash of these modules, of all modules that they import, and of the data files that these name."""
         lines = (f"{name} {self._module(name).digest}\n" for name in self.modules(*roots))
         return hashlib.sha256("".join(lines).encode()).hexdigest()[:DIGITS]
 
     def modules(self, *roots: str) -> tuple[str, ...]:
-        """These modules and all of the package that they import, directly or not, sorted."""
+        """These modules and all modules of the package that they import, directly or not; sorted."""
         found: set[str] = set()
         waiting = list(roots)
         while waiting:
@@ -57,7 +57,7 @@ class Package:
         return tuple(sorted(found))
 
     def _file(self, module: str) -> Path | None:
-        """The source of a module; None for what is no module of the package, such as a function."""
+        """The source file of a module; None if the name is not a module of the package, for example a function."""
         first, *rest = module.split(".")
         path = self.folder.joinpath(*rest)
         files = (path / "__init__.py", path.with_name(f"{path.name}.py"))
@@ -74,20 +74,20 @@ class Package:
             digest.update(hashlib.sha256(file.read_bytes()).digest())
         package = name if path.name == "__init__.py" else name.rpartition(".")[0]
         named = {name, *(target for node in reader.imports for target in _targets(node, package))}
-        # `a.b.c`, `a.b`, `a`: Python runs the `__init__` of each package on the way
+        # `a.b.c`, `a.b`, `a`: Python runs the `__init__` of each parent package
         reached = {part for target in named for part in accumulate(target.split("."), "{}.{}".format)}
         return _Module(digest.hexdigest(), frozenset(part for part in reached if self._file(part)))
 
 
 class _Reader:
-    """One walk over a syntax tree, which collects imports and strings on the way."""
+    """Turns a syntax tree into text and collects its imports and strings."""
 
     def __init__(self) -> None:
         self.imports: list[ast.Import | ast.ImportFrom] = []
         self.strings: set[str] = set()
 
     def text(self, node: Any) -> str:
-        """The tree as text, the same in each version of Python, as those of `ast.dump` and `ast.unparse` are not."""
+        """The tree as text. Unlike `ast.dump` and `ast.unparse`, it is the same in every version of Python."""
         if isinstance(node, list):
             return f"[{','.join([self.text(item) for item in _effective(node)])}]"
         if not isinstance(node, ast.AST):
@@ -96,7 +96,7 @@ class _Reader:
             self.imports.append(node)
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
             self.strings.add(node.value)
-        elif isinstance(node, ast.JoinedStr):  # some versions of Python fill an f-string with empty ones
+        elif isinstance(node, ast.JoinedStr):  # some versions of Python add empty strings to f-strings
             node.values = [part for part in node.values if getattr(part, "value", None) != ""]
         fields = [(name, self.text(getattr(node, name, None))) for name in node._fields if name not in _SILENT]
         return f"{type(node).__name__}({','.join([f'{name}={text}' for name, text in fields if text not in _VOID])})"
@@ -110,7 +110,7 @@ def _parsed(path: Path) -> ast.Module:
 
 
 def _effective(items: Iterable[Any]) -> Iterator[Any]:
-    """Statements less those that do nothing; anything else as it is."""
+    """The items without statements that do nothing."""
     for item in items:
         if isinstance(item, ast.If) and _name(item.test) == "TYPE_CHECKING":
             yield from _effective(item.orelse)
@@ -123,12 +123,12 @@ def _effective(items: Iterable[Any]) -> Iterator[Any]:
 
 
 def _name(node: ast.expr) -> str:
-    """`x` of `x` and of `y.x`."""
+    """`x` for `x` and for `y.x`."""
     return getattr(node, "id", "") or getattr(node, "attr", "")
 
 
 def _targets(node: ast.Import | ast.ImportFrom, package: str) -> Iterator[str]:
-    """Full names of what is imported by a module that lies in `package`."""
+    """Full names of what an import statement of a module in `package` imports."""
     if isinstance(node, ast.Import):
         return (alias.name for alias in node.names)
     source = resolve_name("." * node.level + (node.module or ""), package)
@@ -136,7 +136,7 @@ def _targets(node: ast.Import | ast.ImportFrom, package: str) -> Iterator[str]:
 
 
 def _data_files(folder: Path, strings: Iterable[str]) -> list[Path]:
-    """Files beside a module, and in folders without code beside it, that one of its strings names or begins with."""
+    """Data files that a module's strings name (`x`, `x/...`): files next to it, and those in folders without code."""
     named = {string.partition("/")[0] for string in strings}
     found: list[Path] = []
     for entry in folder.iterdir():

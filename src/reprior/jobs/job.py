@@ -1,4 +1,4 @@
-"""A job around its stage: one process at a time for each result, and a record of how it came about."""
+"""Runs a stage as a job: one process at a time per result, and a record of how the result was made."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ class Job:
     inputs: tuple[Path, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
     modules: tuple[str, ...] = ()
-    """Where the code begins that it runs."""
+    """The modules where its code starts."""
 
 
 Facts = Mapping[str, Any]
-"""All that a result depends on: stage, settings, hashes of inputs, code."""
+"""Everything a result depends on: stage, settings, hashes of inputs, code."""
 
 
 def run(job: Job, work: Callable[[Facts], str | None], planned_code: str | None = None) -> None:
-    """Do the work while no other process does, then note how its outputs came about.
+    """Do the work while no other process does it, then record how the outputs were made.
 
-    `work` may say on which device it ran. A result that another process has made meanwhile, or whose job outlived its
-    run, is kept where it is what this job would make.
+    `work` may return the device it ran on. A result that another process made in the meantime, or that a job finished
+    after its run had ended, is kept if it is what this job would make.
     """
     began, started = time.perf_counter(), datetime.now(UTC)
     with working_on(job.outputs[0]) as waited:
@@ -87,12 +87,12 @@ def _checked_code(job: Job, planned: str | None) -> str:
 
 
 def identity(facts: Facts) -> str:
-    """A hash of them: a checkpoint of another one is of no use."""
+    """Hash of the facts. A checkpoint with a different identity cannot be continued."""
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 def _taken_back(job: Job) -> bool:
-    """Put back what was set aside as unknown to Snakemake, if the files are as their job left them."""
+    """Put back files that were set aside as unknown to Snakemake, if they are as their job left them."""
     record = provenance.read_record(job.outputs[0])
     asides = {provenance.aside_path(path): path for path in job.outputs}
     if record is None or not all(aside.exists() for aside in asides):
@@ -113,7 +113,7 @@ def _made_already(job: Job, facts: Facts) -> bool:
 
 
 def _set_clocks_right(job: Job) -> None:
-    """Take the future out of the times of inputs, as another machine's clock may be ahead: nothing could be newer."""
+    """Set input times that lie in the future to now: no output could be newer. Another machine's clock may be ahead."""
     for path in job.inputs:
         if path.stat().st_mtime > time.time():
             print(f"reprior: {path} is from the future; its time is set to now", file=sys.stderr)

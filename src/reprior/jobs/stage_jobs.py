@@ -1,4 +1,4 @@
-"""What a stage's job reads, makes and runs: one place for the rules, which plan it, and the CLI, which does it."""
+"""What each stage's job reads, makes and runs. The rules use it to plan a job, and the CLI to run it."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ _ENTRIES = {
 
 
 def modules(stage: str, **specs: Spec | Sequence[Spec] | None) -> tuple[str, ...]:
-    """Where the code of a stage begins: its own module, and those of the plug-ins that it is given, by their kind."""
+    """The modules where the code of a stage starts: its own, and those of its plug-ins, which are given by kind."""
     found = [_ENTRIES.get(stage, f"reprior.stages.{stage}")]
     for kind, given in specs.items():
         listed = [given] if isinstance(given, Mapping) else given or ()
         found += [module_name(cast(Kind, kind), spec["name"]) for spec in listed]
-    if stage in ("render", "report"):  # which ask every metric how it is shown
+    if stage in ("render", "report"):  # they ask every metric how it is shown
         found += [module_name("metric", name) for name in plugins.names("metric")]
     return tuple(found)
 
 
 def training_modules(network: Spec, dataset: Spec, recipe: Spec, against: Mapping[str, Spec]) -> tuple[str, ...]:
-    """As `modules`, of a training: its task, what that trains and against what, and its objective if it has one."""
+    """As `modules`, for a training: its task, network, frozen generators, data set and, for a GAN, its objective."""
     task = {"name": recipe.get("task", "gan")}
     kind = plugins.plugin("task", task["name"]).constants["TRAINS"]
     objective = {"name": recipe.get("objective", "logistic")}
@@ -114,7 +114,7 @@ def evaluate(estimate: Path, images: Path, metrics: Sequence[Spec], raw: Path, o
 
 
 def aggregate(parts: Sequence[Path], out: Path) -> Job:
-    """Many tables of numbers in one."""
+    """Many tables of numbers, joined into one."""
     return Job("aggregate", (out,), tuple(parts), modules=modules("aggregate"))
 
 
@@ -127,7 +127,7 @@ def render(spec: Spec, reported: Path, out: Path) -> Job:
 
 
 def render_inputs(spec: Spec) -> list[Path]:
-    """What a table or figure is made from: numbers of its cells, and their pictures where it shows some."""
+    """What a table or figure is made from: the numbers of its cells and, if it shows pictures, their images."""
     pictures = plugins.plugin("artifact", spec["kind"]).constants["READS"] == "images"
     suffixes = (".csv", ".json", ".safetensors") if pictures else (".csv", ".json")
     folder, found = Path(spec["folder"]), []

@@ -1,16 +1,17 @@
-"""A warm parent: it imports the slow packages once per run, and the jobs of this machine are forks of it.
+"""The warm parent: it imports the slow packages once per run, and the jobs on this machine are forks of it.
 
-Importing torch takes longer than many a job. So a run starts one process, the warm parent, which waits at a socket.
-`python -m reprior <stage>` hands it command line, environment, folder and open files, and the parent forks: the fork
-does the job as a new process would, and `python -m reprior` ends with its exit status. Without a warm parent, or where
-environment or Python differ from its own, the job runs in its own process, as it does when its command is pasted.
+Importing torch takes longer than many jobs. So a run starts one process, the warm parent, which waits at a socket.
+`python -m reprior <stage>` sends it the command line, environment, folder and open files. The parent forks, the fork
+does the job as a new process would, and `python -m reprior` ends with the fork's exit status. The job runs in its own
+process if there is no warm parent (as when its command is pasted), or if its environment or Python differ from the
+parent's.
 
-- The parent loads packages of others and nothing of reprior: jobs always run the code that is on disk.
-- The parent ends with the run, also when that is killed. Its forks end with the command that asked for them.
-- Signals that the command gets are passed on.
+- The parent loads other packages but nothing of reprior: jobs always run the code that is on disk.
+- The parent ends with the run, even if the run is killed. A fork ends with the command that asked for it.
+- The command passes its signals on to the fork.
 - Only this user may connect. The socket has no file (Linux, abstract namespace), so nothing is left behind.
 
-This module is imported by each job's command, so it imports nothing slow.
+Every job's command imports this module, so it imports nothing slow.
 """
 
 from __future__ import annotations
@@ -31,9 +32,9 @@ if TYPE_CHECKING:
     import subprocess
 
 VARIABLE = "REPRIOR_WARM_PARENT"
-"""The environment variable by which jobs find the parent of their run."""
+"""The environment variable that tells jobs the socket of their run's parent."""
 PARENT = "warm-parent"
-"""The command that is the parent, with the number of the open socket."""
+"""The subcommand that starts the parent. Its argument is the number of the open socket."""
 COMMON = ("argparse", "email.parser", "hashlib", "importlib.metadata", "inspect", "pydantic.main", "subprocess")
 ARRAYS = (*COMMON, "numpy", "safetensors.numpy")
 TORCH = (*ARRAYS, "torch", "safetensors.torch", "tqdm")
@@ -47,10 +48,10 @@ PACKAGES: Mapping[str, tuple[str, ...]] = {
     "render": (*ARRAYS, "pandas", "matplotlib.pyplot", "PIL.Image"),
     "report": (*ARRAYS, "jinja2", "PIL.Image"),
 }
-"""What the job of a stage imports of other packages; the parent imports it when the first such job comes."""
+"""The other packages that a stage's job imports. The parent imports them when the first such job comes."""
 THREADS = tuple(f"{name}_NUM_THREADS" for name in ("OMP", "GOTO", "OPENBLAS", "MKL", "NUMEXPR"))
 THREADS = (*THREADS, "VECLIB_MAXIMUM_THREADS")
-"""What Snakemake sets to a job's number of threads, and libraries read as they are loaded."""
+"""Variables that Snakemake sets to a job's number of threads. Libraries read them when they are loaded."""
 _READ_WHEN_LOADED = ("LD_", "MALLOC_", "GLIBC_", "PYTHON", "KMP_", "GOMP_", "OMP_", "MKL_", "TORCH", "CUDA_", "MPL")
 _LENGTH = struct.Struct("!I")
 _CREDENTIALS = struct.Struct("3i")
@@ -58,9 +59,9 @@ _REFUSED, _ACCEPTED = b"N", b"Y"
 
 
 def start() -> subprocess.Popen[bytes] | None:
-    """Start the warm parent of this run, and tell its jobs; none where the system is not Linux.
+    """Start the warm parent of this run and set the variable for its jobs. None if the system is not Linux.
 
-    It ends when this process does, or when the result's `stdin` is closed.
+    The parent ends when this process ends, or when the `stdin` of the returned process is closed.
     """
     import secrets
     import subprocess
@@ -69,7 +70,7 @@ def start() -> subprocess.Popen[bytes] | None:
         return None
     name = f"reprior-{os.getpid()}-{secrets.token_hex(8)}"
     environment = {**os.environ, **dict.fromkeys(THREADS, "1")}
-    with socket.socket(socket.AF_UNIX) as entrance:  # open from now on: the first jobs wait until the parent is there
+    with socket.socket(socket.AF_UNIX) as entrance:  # open from now on: the first jobs wait until the parent is ready
         entrance.bind(f"\0{name}")
         entrance.listen(128)
         command = [sys.executable, "-m", "reprior", PARENT, str(entrance.fileno())]
@@ -80,7 +81,7 @@ def start() -> subprocess.Popen[bytes] | None:
 
 
 def delegated(arguments: list[str]) -> int | None:
-    """Have the warm parent do this job: its exit status; None if the job is this process's own to do."""
+    """Let the warm parent do this job and return its exit status. None if this process must do the job itself."""
     name = os.environ.get(VARIABLE)
     if not name or not arguments or arguments[0] not in PACKAGES:
         return None
@@ -92,7 +93,7 @@ def delegated(arguments: list[str]) -> int | None:
             _send(parent, arguments)
             if parent.recv(1) != _ACCEPTED:
                 return None
-        except OSError:  # the parent has ended: its run was killed, or is over
+        except OSError:  # the parent has ended: its run was killed or has finished
             return None
         return _waited_for(parent)
 
@@ -111,7 +112,7 @@ def _send(parent: socket.socket, arguments: list[str]) -> None:
 
 
 def _waited_for(fork: socket.socket) -> int:
-    """Pass signals on until the job has ended; its exit status."""
+    """Pass signals on until the job has ended; return its exit status."""
     passed: list[int] = []
 
     def pass_on(number: int, _: Any) -> None:
@@ -129,7 +130,7 @@ def _waited_for(fork: socket.socket) -> int:
 
 
 def serve(listening: int, main: Callable[[], None]) -> None:
-    """Fork for each job, to call `main`, until the run ends, which closes our standard input."""
+    """Fork for each job and call `main` there. Ends with the run, which then closes our standard input."""
     with socket.socket(fileno=listening) as entrance:
         while True:
             ready, _, _ = select.select([entrance.fileno(), 0], [], [])
@@ -157,7 +158,7 @@ def _bury_ended_forks() -> None:
 
 
 def _received(client: socket.socket) -> tuple[dict[str, Any] | None, list[int]]:
-    """What a client asks for and its open files; nothing if it has to do its job itself."""
+    """The job that a client asks for and its open files. The job is None if the client must do it itself."""
     files: list[int] = []
     try:
         length, files, _, _ = socket.recv_fds(client, _LENGTH.size, 3)
@@ -182,11 +183,11 @@ def _load(packages: tuple[str, ...]) -> None:
         importlib.import_module(package)
     if missing:
         gc.collect()
-        gc.freeze()  # so that no fork copies memory only to look for garbage in it
+        gc.freeze()  # else each fork would copy memory while collecting garbage
 
 
 def _do(client: socket.socket, job: dict[str, Any], files: list[int], main: Callable[[], None]) -> NoReturn:
-    """Be the process of this job: never returns."""
+    """Do the job in this fork. Never returns."""
     status = 1
     try:
         for number, file in enumerate(files):
@@ -211,7 +212,7 @@ def _do(client: socket.socket, job: dict[str, Any], files: list[int], main: Call
 
 
 def _listen(client: socket.socket) -> None:
-    """Take the signals that the client passes on; when it is killed, so are we."""
+    """Receive the signals that the client passes on. Kill this process if the client is gone."""
     try:
         while number := client.recv(1):
             os.kill(os.getpid(), number[0])
@@ -240,7 +241,7 @@ def _status_of(main: Callable[[], None]) -> int:
 
 
 def _identity() -> list[Any]:
-    """What parent and job must agree in: interpreter, environment of packages, and what libraries read when loaded."""
+    """What parent and job must have in common: interpreter, packages, and variables read when libraries are loaded."""
     variables = {key: value for key, value in os.environ.items() if key in THREADS or key.startswith(_READ_WHEN_LOADED)}
     return [sys.executable, sys.prefix, __file__, sorted(map(list, variables.items()))]
 

@@ -1,4 +1,4 @@
-"""The folders of a run: kept by one run at a time, and rid of files that are not as their jobs left them."""
+"""The folders of a run. One run uses them at a time, and damaged results are set aside."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _JOB_LOCKS = job_lock(Path("*")).name
 
 @dataclass(frozen=True)
 class Workplace:
-    """The folder in which Snakemake runs, and the one in which it puts results."""
+    """The folder where Snakemake runs, and the folders of its results and images."""
 
     folder: Path
     results: Path
@@ -33,7 +33,7 @@ class Workplace:
 
     @staticmethod
     def of(plan: Plan, folder: Path) -> Workplace:
-        """That of a plan."""
+        """The workplace of a plan."""
         return Workplace(folder, plan.folder, Path(plan.config.data) / "images" / plan.config.scale)
 
     @property
@@ -41,7 +41,7 @@ class Workplace:
         return self.results / ".run.lock"
 
     def occupied(self) -> IO[str]:
-        """Take the results folder for this process, until it ends; UserError where anybody else still works in it."""
+        """Lock the results folder until this process ends. UserError if another run or its jobs still work in it."""
         self.results.mkdir(parents=True, exist_ok=True)
         file = locked(self._lock)
         if file is None:
@@ -71,18 +71,18 @@ class Workplace:
         return "a run in this folder was killed and left its lock; free it with `snakemake --unlock`, then start again"
 
     def damaged(self, thorough: bool = False) -> dict[Path, str]:
-        """Results that are not as their jobs left them, and in which way; `thorough` hashes even those that look so."""
+        """Damaged results and what is wrong with each. `thorough` also hashes files whose size and time look right."""
         records = provenance.read_records(self.results, self.images)
         return dict(_damaged(records, thorough))
 
     def mended(self, planned: Iterable[str], only_tell: bool) -> None:
-        """Set aside, or only tell, which results are damaged, and which of the `planned` ones Snakemake does not know.
+        """Set aside damaged results, and `planned` results that Snakemake does not know. `only_tell` just lists them.
 
-        Jobs of these outlived their run, or were started by hand: Snakemake would take the results whatever is asked
-        for now. The next job takes its result back if it is what it would make.
+        Results are unknown to Snakemake if their job ended after its run or was started by hand. Snakemake would accept
+        them even if the plan has changed. The next job takes its result back if it is what the job would make.
         """
         if is_locked(self._lock):
-            return  # by a run that is at work: what it replaces would look damaged
+            return  # a run is active: what it is replacing would look damaged
         records = provenance.read_records(self.results, self.images)
         done = "would be" if only_tell else "was"
         found = dict.fromkeys(
@@ -99,16 +99,16 @@ class Workplace:
         notes = self.folder / ".snakemake"
         known, names = _noted(notes / "metadata") - _noted(notes / "incomplete"), list(planned)
         if known.isdisjoint(names):
-            return  # results from elsewhere, or notes of another form: as Snakemake takes them
+            return  # results from elsewhere, or notes in another format: leave them to Snakemake
         yield from (Path(name) for name in names if name in records and name not in known and Path(name).exists())
 
     def to_be_made_again(self) -> set[str]:
-        """What was set aside and has not been made again yet."""
+        """Results that were set aside and have not been remade yet."""
         asides = (aside for place in (self.results, self.images) for aside in place.rglob(_ASIDES))
         return {(aside.parent / aside.name[1:]).with_suffix("").as_posix() for aside in asides}
 
     def verified(self) -> list[str]:
-        """Hash every file that has a record, and set damaged results aside; what was found, a line each."""
+        """Hash every file that has a record and set damaged results aside. Returns one line per problem."""
         if is_locked(self._lock):
             raise UserError(f"{self.results}: {holder(self._lock)} works in it; verify when that run has ended")
         found = []
@@ -128,7 +128,7 @@ def _by_other_code(records: Mapping[str, provenance.Record]) -> Iterator[str]:
         except ModuleNotFoundError:
             same = False
         if not same:
-            yield f"{name} was made by other code than is here now (commit {record['commit'] or 'unknown'})"
+            yield f"{name} was made by code that differs from the present code (commit {record['commit'] or 'unknown'})"
 
 
 def _damaged(records: Mapping[str, provenance.Record], thorough: bool) -> Iterator[tuple[Path, str]]:
@@ -147,7 +147,7 @@ def _damaged(records: Mapping[str, provenance.Record], thorough: bool) -> Iterat
 
 
 def _noted(folder: Path) -> set[str]:
-    """The files of which Snakemake keeps a note in this folder: named after them in base 64, long names in pieces."""
+    """The files that Snakemake has notes of in this folder. A note's path is the file's in base 64, split if long."""
     names = ("".join(path.relative_to(folder).parts).replace("@", "") for path in folder.rglob("*") if path.is_file())
     return {base64.urlsafe_b64decode(name).decode() for name in names}
 

@@ -1,1 +1,1 @@
-"""What a job meets on its machine: files, locks, devices, memory."""
+"""What a job uses of its machine: files, locks, devices, memory."""

@@ -1,7 +1,7 @@
-"""Which device a job computes on, which GPU it holds, and what SLURM has queued. Nothing else knows of GPUs and SLURM.
+"""Which device a job computes on, which GPU it holds, and what SLURM has queued. Only this module knows GPUs and SLURM.
 
-Snakemake hands out a number of GPUs and never says which. So each job picks one here, and holds a locked file named
-after it for as long as it computes; the kernel frees the lock however the job ends.
+Snakemake assigns a number of GPUs but does not say which. So each job picks one here and locks a file named after it
+while it computes. The kernel frees the lock however the job ends.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from reprior.machine.locks import holder, is_locked, locked
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 _POLL = 0.5
-"""Seconds between two looks for a free GPU."""
+"""Seconds between two checks for a free GPU."""
 _PATIENCE = 4
-"""Seconds that another program has to answer: where SLURM's controller is dead, its commands block for minutes."""
+"""Seconds that another program has to answer. If SLURM's controller is dead, its commands block for minutes."""
 _RUN = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
 """The name of each job that Snakemake submits ends with the id of its run."""
 
 
 class NoAnswerError(Exception):
-    """A program that is installed did not answer; says why."""
+    """An installed program failed or did not answer. The text says why."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Gpu:
     """One GPU, as nvidia-smi lists it."""
 
     name: str
-    """Its UUID; its index where nvidia-smi does not tell the UUID."""
+    """Its UUID, or its index if nvidia-smi does not give the UUID."""
     index: str = ""
     model: str = "a GPU without known UUID"
     memory: str = ""
@@ -57,7 +57,7 @@ def gpus() -> list[Gpu]:
 
 
 def usable_gpus() -> list[Gpu]:
-    """The GPUs that CUDA_VISIBLE_DEVICES names, by UUID or by nvidia-smi's index; all where it is not set."""
+    """The GPUs that CUDA_VISIBLE_DEVICES names, by UUID or by nvidia-smi's index; all if it is not set."""
     try:
         there = gpus()
     except NoAnswerError as error:
@@ -71,16 +71,16 @@ def _named(names: str, there: Sequence[Gpu]) -> Iterator[Gpu]:
     for name in map(str.strip, names.split(",")):
         known = next((gpu for gpu in there if gpu.index == name or (name and gpu.name.startswith(name))), None)
         if known is None and not re.match(r"MIG-" if there else r"MIG-|GPU-|\d", name):
-            return  # so does CUDA, at the first name that it does not know: `-1`, and SLURM's `NoDevFiles`
+            return  # CUDA, too, stops at the first unknown name: `-1`, or SLURM's `NoDevFiles`
         yield known or Gpu(name)
 
 
 @contextmanager
 def taken(asked: str, jobs_per_gpu: int = 1) -> Iterator[str]:
-    """The device for this block, told on stderr. On CUDA it is one GPU, which no more than so many jobs have at once.
+    """The device for this block, reported on stderr. On CUDA this is one GPU, shared by at most `jobs_per_gpu` jobs.
 
-    Waits for a GPU where all are in use. CUDA must not have been used before in this process: it looks only once at
-    which GPUs it may see.
+    Waits while all GPUs are in use. CUDA must not have been used before in this process: it reads only once which GPUs
+    it may see.
     """
     with ExitStack() as held:
         found = usable_gpus() if asked == "cuda" or (asked == "auto" and _built_for_cuda()) else []
@@ -93,9 +93,9 @@ def taken(asked: str, jobs_per_gpu: int = 1) -> Iterator[str]:
 
 
 def chosen_device(asked: str, gpu: Gpu | None = None) -> str:
-    """`auto` is CUDA where there is one, else Apple's MPS, else the CPU; UserError if another is asked for in vain.
+    """`auto` is CUDA if available, else Apple's MPS, else the CPU. UserError if another device is not available.
 
-    `gpu` is the only one that CUDA sees, if `taken` has seen to that.
+    `gpu` is the only GPU that CUDA sees, if `taken` has chosen one.
     """
     import torch
 
@@ -142,7 +142,7 @@ def _built_for_cuda() -> bool:
 
 @contextmanager
 def _one_of(candidates: Sequence[Gpu], jobs_per_gpu: int) -> Iterator[Gpu]:
-    """Hold a GPU, and make it the only one that CUDA sees."""
+    """Hold a GPU and make it the only one that CUDA sees."""
     import torch
 
     if torch.cuda.is_initialized():
@@ -158,11 +158,11 @@ def _one_of(candidates: Sequence[Gpu], jobs_per_gpu: int) -> Iterator[Gpu]:
 
 
 def _waited_for(candidates: Sequence[Gpu], jobs_per_gpu: int) -> tuple[Gpu, IO[str]]:
-    """The GPU with the fewest jobs as soon as these are fewer than `jobs_per_gpu`, and the lock that says so."""
+    """The GPU with the fewest jobs, as soon as it has fewer than `jobs_per_gpu`, and the lock on it."""
     folder, told = _lock_folder(), False
     while True:
         with (folder / "choosing").open("w") as choosing:
-            fcntl.flock(choosing, fcntl.LOCK_EX)  # freed with the file
+            fcntl.flock(choosing, fcntl.LOCK_EX)  # freed when the file is closed
             jobs = {gpu: _jobs_on(gpu, folder) for gpu in candidates}
             gpu = min(jobs, key=lambda each: len(jobs[each]))
             if len(jobs[gpu]) < jobs_per_gpu:
@@ -179,7 +179,7 @@ def _jobs_on(gpu: Gpu, folder: Path) -> list[str]:
 
 
 def _identity(gpu: Gpu) -> str:
-    """A file name that is the same wherever the same GPU is meant: in SLURM, each job may see its own as index 0."""
+    """A file name that is unique to a GPU. An index alone is not: each SLURM job may see its own GPU as index 0."""
     if gpu.name.isdigit():
         return f"{socket.gethostname()}-{os.environ.get('SLURM_JOB_ID', '')}-{gpu.name}"
     return gpu.name.replace("/", "_")
@@ -187,8 +187,8 @@ def _identity(gpu: Gpu) -> str:
 
 def _waiting(jobs: Sequence[str], jobs_per_gpu: int) -> str:
     return (
-        f"waiting for a GPU, as each that can be used here has its {jobs_per_gpu} (jobs_per_gpu): {'; '.join(jobs)}."
-        " Either another run has them, or Snakemake may start more GPU jobs at once than there is room for"
+        f"waiting for a GPU: each usable one has reached its limit of {jobs_per_gpu} (jobs_per_gpu): {'; '.join(jobs)}."
+        " Either another run uses them, or Snakemake may start more GPU jobs at once than there is room for"
         " (--resources gpu=...)"
     )
 
@@ -204,9 +204,9 @@ def _lock_folder() -> Path:
 
 
 def queued_jobs(folder: Path) -> list[str]:
-    """What Snakemake has submitted from `folder` and SLURM has not ended; none, with a note, if SLURM does not answer.
+    """Unfinished jobs that Snakemake submitted from `folder`. Empty, with a note, if SLURM does not answer.
 
-    Other jobs of this user in that folder do not count: one of them may be Snakemake itself.
+    Other jobs of this user in that folder are not included: one of them may be Snakemake itself.
     """
     try:
         answer = _answer("squeue", "--me", "--noheader", "--format=%i|%T|%j|%Z|%k")
@@ -222,13 +222,13 @@ def queued_jobs(folder: Path) -> list[str]:
 
 
 def partitions() -> list[str] | None:
-    """SLURM's partitions; None where it is not installed; NoAnswerError if its controller is not reached."""
+    """SLURM's partitions; None if it is not installed; NoAnswerError if its controller does not answer."""
     answer = _answer("sinfo", "--noheader", "--format=%R")
     return None if answer is None else sorted(set(answer.split()))
 
 
 def _answer(program: str, *arguments: str) -> str | None:
-    """What a program prints; None where it is not installed."""
+    """What a program prints; None if it is not installed."""
     if shutil.which(program) is None:
         return None
     try:

@@ -1,4 +1,4 @@
-"""On what and how a job runs: device, memory, time, command."""
+"""Facts about the process of a job: device, memory, time, command, versions."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ import sys
 import time
 
 _PACKAGES = ("lpips", "matplotlib", "numpy", "pandas", "pillow", "safetensors", "scipy", "seaborn", "torch")
-"""What is computed or drawn may depend on their versions."""
+"""Results may depend on the versions of these packages."""
 _BEGAN = time.perf_counter()
 
 
 def seconds_since_start() -> float:
-    """Since this process began to import the package: what a job costs before its work begins."""
+    """Seconds since this process imported this module: the cost of a job before its work starts."""
     return time.perf_counter() - _BEGAN
 
 
 def command() -> str:
-    """The command that started this process, to be pasted."""
+    """The command that started this process, ready to paste."""
     return shlex.join(["python", "-m", "reprior", *sys.argv[1:]])
 
 
 def peak_memory_mib() -> float:
-    """Peak memory so far: of the GPU where CUDA is in use, else of the process."""
+    """Peak memory so far: of the GPU if CUDA is in use, else of the process."""
     import resource
 
     torch = sys.modules.get("torch")

@@ -1,4 +1,4 @@
-"""Reading and writing results: a file is either whole under its final name or not there."""
+"""Reads and writes results. A file is complete under its final name, or it does not exist."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def written_atomically(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path in the folder of `path`; rename it to `path` only when the block succeeds."""
+    """Yield a temporary path in the folder of `path`; rename it to `path` only if the block succeeds."""
     path = Path(path)
     temporary = None
     try:
@@ -44,13 +44,13 @@ def written_atomically(path: str | Path) -> Iterator[Path]:
 
 
 def remove_halves(path: Path) -> None:
-    """Remove what killed processes left of `written_atomically`."""
+    """Remove temporary files of `written_atomically` that killed processes left."""
     for half in path.parent.glob(glob.escape(f".{path.name}.") + 8 * "?" + glob.escape(path.suffix)):
         half.unlink(missing_ok=True)
 
 
 def _tells_of_full_disk(error: Exception) -> bool:
-    """Safetensors' error has no number of its own, but its text has."""
+    """Whether the disk is full. The error of safetensors has the number only in its text."""
     numbers = (errno.ENOSPC, errno.EDQUOT)
     return getattr(error, "errno", None) in numbers or any(f"(os error {number})" in str(error) for number in numbers)
 
@@ -62,13 +62,13 @@ def _umask() -> int:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write a text file whole."""
+    """Write a text file atomically."""
     with written_atomically(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: str | Path, content: Any) -> None:
-    """Write a JSON file whole, with sorted keys so that equal content is equal bytes."""
+    """Write a JSON file atomically, with sorted keys, so that equal content is equal bytes."""
     write_text(path, json.dumps(content, indent=1, sort_keys=True) + "\n")
 
 

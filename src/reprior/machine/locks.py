@@ -1,4 +1,4 @@
-"""Locked files that keep processes apart. The kernel frees a lock when its process ends, however that comes about."""
+"""Lock files that keep processes apart. The kernel frees a lock when its process ends, however it ends."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
 
 
 def job_lock(output: Path) -> Path:
-    """Locked as long as a process makes this output."""
+    """The file that is locked while a process makes this output."""
     return output.with_name(f".{output.name}.working")
 
 
 @contextmanager
 def working_on(output: Path) -> Iterator[bool]:
-    """Be the only process that makes `output`; yields whether another one had to be waited for."""
+    """Be the only process that makes `output`. Yields whether it had to wait for another process."""
     path, waited = job_lock(output), False
     path.parent.mkdir(parents=True, exist_ok=True)
     while (file := locked(path)) is None:
@@ -43,11 +43,11 @@ def working_on(output: Path) -> Iterator[bool]:
 
 
 def locked(path: Path) -> IO[str] | None:
-    """The file at `path`, locked and with a line that says by whom; None where another process has locked it."""
+    """The file at `path`, locked, with a line that says by whom; None if another process has locked it."""
     file = path.open("a+", encoding="utf-8")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.fstat(file.fileno()).st_ino == path.stat().st_ino:  # else its last holder has removed it
+        if os.fstat(file.fileno()).st_ino == path.stat().st_ino:  # else its last holder removed it
             _sign(file)
             return file
     except (BlockingIOError, FileNotFoundError):
@@ -64,7 +64,7 @@ def locked(path: Path) -> IO[str] | None:
 
 
 def is_locked(path: Path) -> bool:
-    """Whether a living process has locked the file, which is left as it is."""
+    """Whether a living process has locked the file. The file is not changed."""
     try:
         with path.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -76,7 +76,7 @@ def is_locked(path: Path) -> bool:
 
 
 def holder(path: Path) -> str:
-    """Who has locked a file, as far as it says."""
+    """Who has locked a file, as written in it."""
     try:
         return path.read_text(encoding="utf-8").strip() or "another process"
     except FileNotFoundError:
@@ -85,6 +85,6 @@ def holder(path: Path) -> str:
 
 def _sign(file: IO[str]) -> None:
     since = datetime.now().isoformat(sep=" ", timespec="seconds")
-    with suppress(OSError):  # on a full disk, a lock without a name is still a lock
+    with suppress(OSError):  # on a full disk, a lock without its holder's name still works
         file.truncate(0)
         os.write(file.fileno(), f"process {os.getpid()} on {platform.node()}, since {since}".encode())

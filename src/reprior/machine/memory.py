@@ -1,4 +1,4 @@
-"""How this process keeps its memory."""
+"""How this process reuses its memory."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ _KEPT = 256 * 2**20
 
 
 def keep_freed_memory() -> None:
-    """Let glibc reuse freed blocks of up to 256 MiB instead of handing them back to the system.
+    """Let glibc reuse freed blocks of up to 256 MiB instead of returning them to the system.
 
-    An optimisation frees and asks for the same blocks in every step, and the page faults cost up to a quarter of its
-    time on the CPU (docs/benchmarks.md). Without glibc this does nothing.
+    An optimisation frees and allocates the same blocks in every step. Without this, page faults cost up to a quarter of
+    its time on the CPU (docs/benchmarks.md). Without glibc this does nothing.
     """
     try:
         mallopt = ctypes.CDLL("libc.so.6").mallopt

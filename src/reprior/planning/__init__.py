@@ -1,1 +1,1 @@
-"""What the user wrote -> what is to be made: every cell, batch, file and setting."""
+"""From the user's files to a plan: every cell, batch, file and setting of a run."""

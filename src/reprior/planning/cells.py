@@ -1,4 +1,4 @@
-"""The cells of a case: each method with every setting, what it begins from, and the steps that others begin from."""
+"""The cells of a case: each method with its settings, its starts, and the steps from which others start."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ class Cells:
     scale: Scale
     scale_path: Path
     shares: Mapping[str, float]
-    """The share of its steps that each method (by plug-in) takes."""
+    """By plug-in name of a method: the share of its steps that is run."""
 
     def of(self, name: str, case: Case) -> dict[str, Cell]:
         """The cells of one case, by method."""
         return self._marked(name, {method: self._cell(name, case, method) for method in case.methods})
 
     def check_entry(self, name: str, entry: Spec) -> None:
-        """A method as the study lists it; UserError with one message if something is wrong."""
+        """Check a method as the study lists it. UserError with one message if something is wrong."""
         key = f"methods.{name}"
         if name in RESERVED:
             raise UserError(f"{self.path}: {key}: the name '{name}' is reserved; choose another")
@@ -40,12 +40,12 @@ class Cells:
         checked = checked_spec("method", entry, self.path, key, also=("label", "start", *OF_ALL, *starts))
         if "start" in entry and "start" not in starts:
             raise UserError(
-                f"{self.path}: {key}.start: '{checked['name']}' does not begin from another method's result"
+                f"{self.path}: {key}.start: '{checked['name']}' does not start from another method's result"
             )
         for need in starts:
             if need not in entry:
                 raise UserError(
-                    f"{self.path}: {key}.{need}: is missing; '{checked['name']}' begins from another method's result"
+                    f"{self.path}: {key}.{need}: is missing; '{checked['name']}' starts from another method's result"
                 )
             start = _parsed_start(entry[need])
             reference(start.method, self.study.methods, self.path, f"{key}.{need}", "method of this study")
@@ -67,7 +67,7 @@ class Cells:
         return Cell(method, self._scaled(spec), starts, case.generator if needs_generator else None)
 
     def _of_all(self, key: str, given: Spec, spec: Spec, starts: Mapping[str, Start]) -> Spec:
-        """The loss and the restarts of a cell, where the study gives some."""
+        """The loss and the restarts of a cell, if the study gives them."""
         for name in given:
             if "steps" not in spec:
                 raise UserError(f"{self.path}: {key}.{name}: '{spec['name']}' takes no steps; remove the line")
@@ -83,18 +83,18 @@ class Cells:
         return settings
 
     def _loss(self, key: str, spec: Spec) -> Spec:
-        """One loss with every setting, as the scale changes it."""
+        """One loss with every setting, including what the scale changes."""
         override = self.scale.losses.get(str(spec.get("name")), {})
         path, key = (self.scale_path, f"losses.{spec['name']}") if override else (self.path, key)
         weight = parse(Weight, {k: v for k, v in spec.items() if k == "weight"}, self.path, key).model_dump()
         return {**checked_spec("loss", {**spec, **override}, path, key, also=("weight",)), **weight}
 
     def _start(self, key: str, case: Case, text: str) -> Start:
-        """What a cell begins from, the step cut as the scale cuts the steps of that method."""
+        """What a cell starts from. The step is scaled down like the steps of that method."""
         start = _parsed_start(text)
         if start.method not in case.methods:
             raise UserError(
-                f"{self.path}: {key.rpartition('.')[0]}: begins from '{start.method}', which this case lacks"
+                f"{self.path}: {key.rpartition('.')[0]}: starts from '{start.method}', which this case lacks"
                 f"{nearest(start.method, case.methods)}"
             )
         if start.step is None:
@@ -102,11 +102,11 @@ class Cells:
         return replace(start, step=self._cut(self.study.methods[start.method]["name"], start.step))
 
     def _cut(self, plugin: str, steps: int) -> int:
-        """So many steps of a method, as the scale cuts them."""
+        """The number of steps of a method at this scale."""
         return max(1, round(steps * self.shares.get(plugin, 1.0)))
 
     def _marked(self, case: str, cells: Mapping[str, Cell]) -> dict[str, Cell]:
-        """The cells, each with the steps that others begin from."""
+        """The cells, each with the steps from which others start."""
         marks: dict[str, set[int]] = {method: set() for method in cells}
         for cell in cells.values():
             for need, start in cell.starts.items():
@@ -116,7 +116,7 @@ class Cells:
         return {method: replace(cell, marks=tuple(sorted(marks[method]))) for method, cell in cells.items()}
 
     def _check_mark(self, key: str, start: Start, spec: Spec) -> None:
-        begins = f"{self.path}: {key}: begins from step {start.step} of '{start.method}', which"
+        begins = f"{self.path}: {key}: starts from step {start.step} of '{start.method}', which"
         if start.step is not None and start.step >= spec.get("steps", 0):
             raise UserError(f"{begins} takes {spec.get('steps', 'no')} steps here; choose an earlier one")
         if spec.get("restarts", 1) > 1:
@@ -134,7 +134,7 @@ class Cells:
 
 
 def _starts(entry: Spec) -> tuple[str, ...]:
-    """Names of the results of other methods that a method begins from: whatever else it is given."""
+    """Names of the arguments that are results of other methods: all but the problem and the generator."""
     try:
         needs = plugins.plugin("method", str(entry.get("name"))).needs
     except KeyError:
@@ -143,6 +143,6 @@ def _starts(entry: Spec) -> tuple[str, ...]:
 
 
 def _parsed_start(text: str) -> Start:
-    """`csgm`: its result; `csgm@500`: its state after 500 steps. Anything else is taken for a name."""
+    """`csgm`: its result; `csgm@500`: its state after 500 steps. Any other text is taken as a name."""
     method, at, step = str(text).partition("@")
     return Start(method, int(step)) if at and step.isdecimal() and int(step) > 0 else Start(str(text))

@@ -1,4 +1,4 @@
-"""The claims of a study, checked and spelled out for the job that judges them: one artifact, whatever their number."""
+"""Checks the claims of a study and lists their comparisons. All claims together are one artifact, judged by one job."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from reprior.planning.plan import Artifact
 from reprior.planning.study import Claim, Spec, Study
 
 CLAIMS = "claims"
-"""The artifact's name and kind, and the study's key."""
+"""Name and kind of the artifact, and the key in a study."""
 Sides = list[tuple[str, str]]
-"""What stands left and right in each comparison."""
+"""The left and the right side of each comparison."""
 
 
 def claims_artifact(study: Study, metrics: Sequence[Spec], path: Path) -> dict[str, Artifact]:
-    """The artifact that holds a study's claims against its numbers, by its name; nothing for a study without claims."""
+    """The artifact that compares a study's claims with its numbers, by its name; empty for a study without claims."""
     if not study.claims:
         return {}
     known = _known_metrics(metrics)
@@ -40,21 +40,21 @@ def claims_artifact(study: Study, metrics: Sequence[Spec], path: Path) -> dict[s
 
 
 def _known_metrics(specs: Sequence[Spec]) -> dict[str, str]:
-    """The ids of all metrics by themselves, and by the plug-in's name where that leaves no doubt."""
+    """Name in a claim -> id of a metric. A claim names the id or, if only one metric has it, the plug-in."""
     names = [str(spec["name"]) for spec in specs]
     ids = {metric_id(spec): metric_id(spec) for spec in specs} | {name: name for name in BESIDE}
     return {str(spec["name"]): metric_id(spec) for spec in specs if names.count(spec["name"]) == 1} | ids
 
 
 def _claim(name: str, claim: Claim, study: Study, metrics: Mapping[str, str], path: Path) -> dict[str, Any]:
-    """A claim with every comparison that it makes: each pair of `methods` on each pair of `cases`."""
+    """A claim with all its comparisons: each pair of `methods` on each pair of `cases`."""
     key = f"claims.{name}"
     reference(claim.metric, metrics, path, f"{key}.metric", "metric of this study")
     methods, cases = _methods(claim, study, path, key), _cases(claim, study, path, key)
     for (method, against), (case, against_case) in product(methods, cases):
         if (method, case) == (against, against_case):
             raise UserError(
-                f"{path}: {key}: holds '{method}' on the case '{case}' against itself; correct 'against' or"
+                f"{path}: {key}: compares '{method}' on the case '{case}' with itself; correct 'against' or"
                 " 'against_cases'"
             )
     if not any(_both_there(study, *sides) for sides in product(methods, cases)):
@@ -86,7 +86,7 @@ def _cases(claim: Claim, study: Study, path: Path, key: str) -> Sides:
 
 
 def _matching(patterns: Sequence[str], study: Study, path: Path, key: str) -> list[str]:
-    """The cases of that name or pattern, in the study's order for each pattern."""
+    """The cases that match the names or patterns: pattern by pattern, each in the study's order."""
     found = []
     for pattern in patterns:
         here = fnmatch.filter(study.cases, pattern)
@@ -99,6 +99,6 @@ def _both_there(study: Study, methods: tuple[str, str], cases: tuple[str, str]) 
 
 
 def _used(known: Iterable[str], entries: Sequence[Mapping[str, Any]], key: str) -> list[str]:
-    """What the claims name, in the study's order."""
+    """The names that the claims use, in the study's order."""
     used = {name for entry in entries for sides in entry[key] for name in sides}
     return [name for name in known if name in used]

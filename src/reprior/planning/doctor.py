@@ -1,4 +1,4 @@
-"""`reprior doctor`: whether this machine can run what is configured, and what to do where it cannot."""
+"""`reprior doctor`: checks whether this machine can run what is configured, and says what to do if not."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ _WIDTH, _INDENT = 80, 17
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at."""
+    """The result of one check."""
 
     mark: str
-    """`ok`, `note`, or `FIX`: what is configured cannot run as long as it is so."""
+    """`ok`, `note` or `FIX`. `FIX`: what is configured cannot run until this is fixed."""
     about: str
     text: str
     advice: str = ""
@@ -46,12 +46,12 @@ Check = Callable[[Plan, Path], Iterator[Finding]]
 
 
 def examine(plan: Plan, root: Path) -> list[Finding]:
-    """Everything there is to say of this machine, for a plan of the project in `root`."""
+    """The findings of all checks of this machine, for a plan of the project in `root`."""
     return [finding for check in _CHECKS for finding in _survived(check, plan, root)]
 
 
 def described(findings: Sequence[Finding]) -> str:
-    """One screen: a line for each finding, its advice below it."""
+    """The findings as text that fits on one screen: one line each, with its advice below."""
     to_fix = sum(finding.mark == FIX for finding in findings)
     return "\n".join([*map(_lines, findings), "", f"To fix: {to_fix}." if to_fix else "Nothing to fix."])
 
@@ -74,14 +74,14 @@ def _filled(text: str, first: str, next_ones: str) -> str:
 
 
 def _survived(check: Check, plan: Plan, root: Path) -> Iterator[Finding]:
-    """What a check finds, whatever is broken here."""
+    """What a check finds. An exception in the check becomes a finding, too."""
     about = check.__name__.strip("_")
     try:
         yield from check(plan, root)
     except UserError as error:
         yield Finding(FIX, about, str(error))
     except Exception as error:
-        yield Finding(FIX, about, f"could not be looked at: {type(error).__name__}: {error}", "mend that first")
+        yield Finding(FIX, about, f"could not be checked: {type(error).__name__}: {error}", "fix that first")
 
 
 def _plan(plan: Plan, root: Path) -> Iterator[Finding]:
@@ -90,7 +90,7 @@ def _plan(plan: Plan, root: Path) -> Iterator[Finding]:
 
 
 def _python(plan: Plan, root: Path) -> Iterator[Finding]:
-    """Jobs call `python -m reprior`, which need not be this Python."""
+    """Jobs call `python -m reprior`: that may be another Python than this one."""
     version = ".".join(map(str, sys.version_info[:3]))
     activate = "activate the environment in which reprior is installed: source .venv/bin/activate"
     path = shutil.which("python")
@@ -119,7 +119,7 @@ def _packages(plan: Plan, root: Path) -> Iterator[Finding]:
 
 
 def _unmet() -> Iterator[str]:
-    """Requirements of this package that are not installed, or too old."""
+    """Requirements of this package that are not installed or have a wrong version."""
     from packaging.requirements import Requirement
 
     for requirement in map(Requirement, metadata.requires("reprior") or ()):
@@ -142,18 +142,18 @@ def _machine(plan: Plan, root: Path) -> Iterator[Finding]:
 def _device(plan: Plan, root: Path) -> Iterator[Finding]:
     try:
         importlib.import_module("torch")
-    except Exception as error:  # a library that is missing or does not fit raises many kinds
+    except Exception as error:  # a missing or incompatible library may raise any exception
         yield Finding(FIX, "device", f"torch cannot be imported: {type(error).__name__}: {error}", _INSTALL)
         return
     try:
         gpus = devices.usable_gpus() if devices.gpus() else []
     except devices.NoAnswerError as error:
-        yield Finding(NOTE, "device", f"{error}, so GPUs cannot be listed", "mend the driver, if there is a GPU here")
+        yield Finding(NOTE, "device", f"{error}, so GPUs cannot be listed", "fix the driver, if there is a GPU here")
         gpus = []
     try:
         device = devices.chosen_device(plan.config.device)
     except UserError as error:
-        advice = "set device to auto; or ask where there is one: on a cluster, within a job"
+        advice = "set device to auto; or run this where there is one: on a cluster, within a job"
         yield Finding(FIX, "device", str(error).split(";")[0].removeprefix("device: "), advice)
         return
     yield _computing_on(device, gpus, plan)
@@ -175,7 +175,7 @@ def _computing_on(device: str, gpus: Sequence[devices.Gpu], plan: Plan) -> Findi
 
 
 def _folders(plan: Plan, root: Path) -> Iterator[Finding]:
-    """Where something is to be written: data, results, and the folder in which Snakemake keeps its own notes."""
+    """The folders that a run writes to: data, results, and the working folder, where Snakemake keeps its notes."""
     wanted = [Path(plan.config.data), Path(plan.config.results), Path()]
     wrong = [finding for folder in wanted for finding in _unfit(folder)]
     yield from wrong
@@ -189,7 +189,7 @@ def _unfit(folder: Path) -> Iterator[Finding]:
     try:
         file = tempfile.TemporaryFile(dir=where)  # noqa: SIM115
     except OSError as error:
-        yield Finding(FIX, "folders", f"{where}: cannot be written ({error.strerror})", f"make it so, or {_ELSEWHERE}")
+        yield Finding(FIX, "folders", f"{where}: cannot be written ({error.strerror})", f"allow it, or {_ELSEWHERE}")
         return
     with file:
         try:
@@ -200,12 +200,12 @@ def _unfit(folder: Path) -> Iterator[Finding]:
 
 
 def _existing(folder: Path) -> Path:
-    """The folder, or the nearest above it that is there."""
+    """The folder, or its nearest parent that exists."""
     return next(each for each in (folder.absolute(), *folder.absolute().parents) if each.exists())
 
 
 def _disk(plan: Plan, root: Path) -> Iterator[Finding]:
-    """What is still to be written against what is free, one finding a disk."""
+    """Compare what is still to be written with the free space: one finding per disk."""
     disks: dict[int, list[tuple[Path, int]]] = {}
     for folder, left in _still_to_write(plan, root).items():
         disks.setdefault(_existing(folder).stat().st_dev, []).append((folder, left))
@@ -220,7 +220,7 @@ def _disk(plan: Plan, root: Path) -> Iterator[Finding]:
 
 
 def _still_to_write(plan: Plan, root: Path) -> dict[Path, int]:
-    """Bytes by folder: those of the whole run, less what is there already."""
+    """Bytes by folder: those of the whole run minus what is there already."""
     needed = footprint.disk(plan, {row.key: row for row in read_rows(root / TABLE)})
     data, results = Path(plan.config.data), Path(plan.config.results)
     made = [data / "weights" / f"{weights.name}.safetensors" for weights in footprint.made_weights(plan)]
@@ -233,13 +233,13 @@ def _still_to_write(plan: Plan, root: Path) -> dict[Path, int]:
 
 
 def _bytes_in(path: Path) -> int:
-    """Of a file, or of all files below a folder."""
+    """The size of a file, or of all files below a folder."""
     files = [Path(parent, name) for parent, _, names in os.walk(path) for name in names] or [path]
     return sum(file.stat().st_size for file in files if file.is_file())
 
 
 def _downloads(plan: Plan, root: Path) -> Iterator[Finding]:
-    """Those that are there, those that come by themselves, and those that somebody has to place."""
+    """Downloads that are there, that will be fetched, and that the user must provide."""
     missing = [name for name in plan.downloads if not (plan.raw / name).exists()]
     there = len(plan.downloads) - len(missing)
     if not plan.downloads:
@@ -253,13 +253,13 @@ def _downloads(plan: Plan, root: Path) -> Iterator[Finding]:
         names = [name for name in by_hand if by_hand[name] == reason]
         advice = (
             f"put the files into {Path(plan.config.data) / MANUAL}/, or name a folder that holds them: --config"
-            " 'mirrors=[/folder]'; docs/data.md says where they are to be had"
+            " 'mirrors=[/folder]'; docs/data.md says where to get them"
         )
         yield Finding(FIX, "downloads", f"cannot be fetched, as {reason}: {_sized(names)}", advice)
 
 
 def _hindrance(plan: Plan, name: str, source: Source) -> str:
-    """Why a download will not come by itself; empty if it will."""
+    """Why a download cannot be fetched; empty if it can, or if its file is at hand."""
     reason = "offline=true" if any(variant.addresses for variant in source.accepts) else "they have no public address"
     if reason == "offline=true" and not plan.config.offline:
         return ""
@@ -278,7 +278,7 @@ def _sized(downloads: Sequence[str]) -> str:
 
 
 def _weights(plan: Plan, root: Path) -> Iterator[Finding]:
-    """Those that are there, those that a job makes, and those that only the user has."""
+    """Weights that are there, that a job makes, and that the user must provide."""
     used = [plan.studies[case.study].generators[cell.generator] for case, cell in plan.cells() if cell.generator]
     makers = {Path(generator["weights"]): plan.made_weights(generator) for generator in used}
     if there := [path.name for path in makers if path.is_file()]:
@@ -289,7 +289,7 @@ def _weights(plan: Plan, root: Path) -> Iterator[Finding]:
         if weights is None:
             yield Finding(FIX, "weights", f"{path} is not there, and no job makes it", "put it there")
         elif weights.training:
-            advice = "this takes long, and a GPU: docs/training.md"
+            advice = "this takes long and needs a GPU: docs/training.md"
             yield Finding(NOTE, "weights", f"{path.name}: will be trained by recipes/{weights.name}.yaml", advice)
         else:
             yield Finding(NOTE, "weights", f"{path.name}: will be converted from {weights.source}")
@@ -299,7 +299,7 @@ def _slurm(plan: Plan, root: Path) -> Iterator[Finding]:
     try:
         partitions = devices.partitions()
     except devices.NoAnswerError as error:
-        advice = "until it does, jobs run on this machine alone; where this is no cluster, never mind"
+        advice = "until it does, jobs run on this machine alone; if this is not a cluster, ignore this"
         yield Finding(NOTE, "slurm", f"is installed, but does not answer: {error}", advice)
         return
     if partitions is None:

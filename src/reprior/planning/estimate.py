@@ -1,7 +1,7 @@
 """`reprior plan`: what a run would take, as text. Nothing here imports torch.
 
-Hours come from measured step times alone (benchmarks/step_times.csv): what has not been measured on a device is told,
-and never guessed.
+Hours come only from measured step times (benchmarks/step_times.csv). Work that was not measured on a device is listed,
+never guessed.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from reprior.planning.step_times import TABLE, Key, Row, Task, by_device, read_r
 
 Known = Mapping[Key, Row]
 """What has been measured on one device."""
-_COUNTING = "Counted from nothing: as if no download, image or result were there yet."
-_SHARED = "What studies share counts once under 'all'."
+_COUNTING = "Counted as if no download, image or result existed yet."
+_SHARED = "What studies share is counted once under 'all'."
 
 
 def describe(plan: Plan, root: Path) -> str:
-    """The whole estimate: a column a study, and one of all; below it what is not known."""
+    """The whole estimate: one column per study and one for all. Below it: what is not known."""
     rows = read_rows(root / TABLE)
     plans = {name: alone(plan, name) for name in plan.studies} | ({"all": plan} if len(plan.studies) > 1 else {})
     devices, sized = by_device(rows), {row.key: row for row in rows}
@@ -50,7 +50,7 @@ def describe(plan: Plan, root: Path) -> str:
 
 
 def hours(plan: Plan, known: Known) -> dict[str, float]:
-    """By stage, what its jobs take one after the other; of work that has not been measured, nothing."""
+    """Hours by stage if its jobs run one after the other, without work that has not been measured."""
     found: dict[str, float] = {}
     for task in tasks(plan):
         if task.work.key in known:
@@ -60,7 +60,7 @@ def hours(plan: Plan, known: Known) -> dict[str, float]:
 
 
 def unmeasured(plan: Plan, known: Known) -> list[Task]:
-    """The tasks that `hours` leaves out, of the stages that this device has been measured for at all."""
+    """The tasks that `hours` leaves out, in stages that were measured at least once on this device."""
     stages = {row.stage for row in known.values()}
     return [task for task in tasks(plan) if task.work.stage in stages and task.work.key not in known]
 
@@ -83,7 +83,7 @@ def _hour_rows(device: str, plans: Sequence[Plan], known: Known) -> Iterator[lis
 
 
 def _hours(value: float | None, incomplete: bool) -> str:
-    """`12.30`; `> 12.30` where more is to come."""
+    """`12.30`, or `> 12.30` if some work was not measured."""
     if value is None:
         return "not measured" if incomplete else "0"
     return f"{'> ' if incomplete else ''}{value:,.2f}"
@@ -100,12 +100,12 @@ def _gaps(plan: Plan, devices: Mapping[str, Known], sized: Known) -> Iterator[li
     for device, known in devices.items():
         if tasks_left := unmeasured(plan, known):
             yield [
-                f"Not measured on {device}, so in no hours above (method, generator, size: operators):",
+                f"Not measured on {device}, so not in the hours above (method, generator, size: operators):",
                 *_grouped(tasks_left),
             ]
     trainings = [f"  training of {weights.name}" for weights in made_weights(plan) if weights.training]
     yield [
-        "In no hours above:",
+        "Not in the hours above:",
         "  downloads",
         *trainings,
         "  prepare, convert, aggregate, render, report: seconds each",
@@ -115,7 +115,7 @@ def _gaps(plan: Plan, devices: Mapping[str, Known], sized: Known) -> Iterator[li
 
 
 def _grouped(unknown: Iterable[Task]) -> list[str]:
-    """`  iagan: reconstruct, csgm, began, 128 px: bicubic 2, gaussian 6`: of how many operators of each name."""
+    """`  iagan: reconstruct, csgm, began, 128 px: bicubic 2, gaussian 6`: the number of operators of each name."""
     keys: dict[tuple[str, str], set[Key]] = {}
     for task in unknown:
         work = task.work
@@ -139,7 +139,7 @@ def _advice(plan: Plan, devices: Mapping[str, Known]) -> list[str]:
 
 
 def _aligned(table: list[list[str]]) -> list[str]:
-    """Names to the left, values to the right; a row of a name alone is a heading."""
+    """Names on the left, values on the right. A row with only a name is a heading."""
     first = max(len(row[0]) for row in table if len(row) > 1)
     width = max(len(cell) for row in table for cell in row[1:]) + 2
     return [f"{row[0]:<{first}}{''.join(f'{cell:>{width}}' for cell in row[1:])}".rstrip() for row in table]

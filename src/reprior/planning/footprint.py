@@ -1,6 +1,6 @@
-"""What a run makes, counted before it starts: jobs, images, and bytes on disk. Nothing here imports torch.
+"""Counts what a run will make: jobs, images, and bytes on disk. Nothing here imports torch.
 
-Everything is counted from nothing, as if no file of the run were there yet.
+Everything is counted as if no file of the run existed yet.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from reprior.planning.weights import Weights
 _LATENT = 2048
 """Bytes of the largest latent among the generators, PGGAN's."""
 _PER_CELL, _PER_JOB, _PER_IMAGE = 5_000, 1_500, 1_000
-"""Bytes of texts: a cell in tables and the report; how a job went; an image's numbers, alone and in two tables."""
+"""Bytes of text: a cell in tables and the report; a job's account; an image's numbers, alone and in two tables."""
 _PICTURES, _NUMBERS = 1_100_000, 20_000
-"""Bytes of an artifact and of its share of the report, with pictures and without: those of the demo."""
+"""Bytes of an artifact and its part of the report, with and without pictures, as in the demo."""
 _REPORT = 40_000
 """Bytes of a report without its artifacts."""
 
 
 @dataclass(frozen=True)
 class Disk:
-    """Bytes that a run writes, by what they are; what is not known of them is in `unknown_bytes`."""
+    """Bytes that a run writes, by kind. `unknown_bytes` says which of them are not known."""
 
     downloads: int
     weights: int
@@ -37,12 +37,12 @@ class Disk:
     """Tables, figures, the report and numbers."""
 
     def parts(self) -> dict[str, int]:
-        """By name."""
+        """The bytes by name of their kind."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @property
     def total(self) -> int:
-        """Everything, if nothing is thrown away."""
+        """All bytes, if nothing is deleted."""
         return sum(self.parts().values())
 
 
@@ -52,7 +52,7 @@ def alone(plan: Plan, study: str) -> Plan:
 
 
 def jobs(plan: Plan) -> Counter[str]:
-    """How many jobs of each rule `snakemake -n` counts where nothing has been made or downloaded."""
+    """The number of jobs per rule, as `snakemake -n` counts them before anything is made or downloaded."""
     found = Counter({"download": len(plan.downloads)})
     found.update("train" if weights.training else "convert" for weights in made_weights(plan))
     found["prepare"] = sum(len(images.batches) for images in image_sets(plan))
@@ -64,12 +64,12 @@ def jobs(plan: Plan) -> Counter[str]:
 
 
 def computed_cases(plan: Plan) -> list[CasePlan]:
-    """The cases that are no gaps."""
+    """The cases that are not gaps."""
     return [case for study in plan.studies.values() for case in study.cases.values() if case.gap is None]
 
 
 def image_sets(plan: Plan) -> list[ImagePlan]:
-    """The sets of images that some case is computed on."""
+    """The sets of images that computed cases use."""
     return list({(case.study, case.images.name): case.images for case in computed_cases(plan)}.values())
 
 
@@ -81,12 +81,12 @@ def made_weights(plan: Plan) -> list[Weights]:
 
 
 def disk(plan: Plan, rows: Mapping[Key, Row]) -> Disk:
-    """What a run writes if everything is kept; `rows` know how large observations are."""
+    """What a run writes if everything is kept. `rows` give the sizes of observations."""
     observations = reconstructions = report = 0
     for task in tasks(plan):
         if task.work.stage == "observe":
             row = rows.get(task.work.key)
-            # y has at most two numbers a pixel value (Fourier's), and its picture one.
+            # y has at most two numbers per pixel value (Fourier), and its picture has one.
             observations += task.images * (row.bytes if row else 3 * _image(task.work.size))
         elif task.work.stage == "reconstruct":
             trace = 4 * task.steps if task.steps > 1 else 0
@@ -96,7 +96,7 @@ def disk(plan: Plan, rows: Mapping[Key, Row]) -> Disk:
     sizes = {(case.study, case.images.name): image_size(plan, case) for case in computed_cases(plan)}
     return Disk(
         downloads=sum(download_size(name) or 0 for name in plan.downloads),
-        # A checkpoint and what is converted from it are the same numbers.
+        # A checkpoint and the weights converted from it hold the same numbers.
         weights=sum(download_size(weights.source) or 0 for weights in made_weights(plan) if weights.source),
         images=sum(images.spec.size * _image(sizes[images.study, images.name]) for images in image_sets(plan)),
         observations=observations,
@@ -106,25 +106,25 @@ def disk(plan: Plan, rows: Mapping[Key, Row]) -> Disk:
 
 
 def unknown_bytes(plan: Plan, rows: Mapping[Key, Row]) -> list[str]:
-    """What `disk` leaves out or knows only an upper bound of."""
+    """What `disk` leaves out, or knows only a bound for."""
     downloads = [f"size of the download {name}" for name in plan.downloads if download_size(name) is None]
     trained = [
         f"size of the weights {weights.name}, which are trained" for weights in made_weights(plan) if weights.training
     ]
     sizeless = [
-        f"images of {case.study}/{case.name}: their size is no setting"
+        f"images of {case.study}/{case.name}: their size is not a setting"
         for case in computed_cases(plan)
         if not image_size(plan, case)
     ]
     bounded = sum(1 for task in tasks(plan) if task.work.stage == "observe" and task.work.key not in rows)
     counted = [f"observations of {bounded} cases: taken as three images each, their upper bound"] if bounded else []
     begun = sum(len(cell.marks) for _, cell in plan.cells())
-    kept = [f"what {begun} cells keep for methods that begin within their runs: from an image on"] if begun else []
+    kept = [f"{begun} saved states for methods to start from: each at least as large as its images"] if begun else []
     return downloads + trained + sizeless + counted + kept
 
 
 def download_size(source: str) -> int | None:
-    """Bytes of a download: of the first of its variants, the publisher's, whose size is known."""
+    """Bytes of a download: of its first variant of known size, beginning with the publisher's. None if not known."""
     variants = sources()[source].accepts if source in sources() else ()
     return next((variant.size for variant in variants if variant.size), None)
 

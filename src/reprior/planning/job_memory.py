@@ -1,4 +1,4 @@
-"""Memory that a job asks of the scheduler. Nothing here imports torch."""
+"""The memory that a job requests from the scheduler. Nothing here imports torch."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from reprior.planning.step_times import TABLE, Row, Work, image_size, read_rows
 from reprior.planning.study import Spec
 
 _TORCH, _CUDA = 560, 3_000
-"""MiB of a process that has imported torch, measured; what CUDA adds to it, not measured."""
+"""MiB of a process that has imported torch (measured), and what CUDA adds to it (not measured)."""
 _PER_PIXEL = 6_000
-"""Bytes a pixel of an image whose kind of work was not measured; 3,000 to 9,000 were, and 24,000 of `dip`."""
+"""Bytes per pixel for work that was not measured. Measured values are 3,000 to 9,000, and 24,000 for `dip`."""
 _MARGIN, _STEP = 1.1, 500
 
 
 class _Kind(NamedTuple):
-    """What the memory of an image depends on, once the operator's matrix is counted apart."""
+    """What the memory per image depends on. The operator's matrix is counted separately."""
 
     stage: str
     method: str
@@ -29,11 +29,11 @@ class _Kind(NamedTuple):
 
 
 def memory_mb(plan: Plan, case: CasePlan, cell: Cell | None, batch: str, on_gpu: bool = False) -> int:
-    """What one batch needs of the machine's memory to be observed or, given a cell, reconstructed.
+    """MB of main memory that one batch needs to be observed or, given a cell, reconstructed.
 
-    torch, a Gaussian operator's matrix, and for each image as much as the same method and generator took at that size
-    on a CPU; a tenth more, in steps of 500. Of a job on a GPU what the images take is the GPU's memory and not counted.
-    Without a known image size 1024 pixels are assumed.
+    The sum of torch, a Gaussian operator's matrix, and what each image took with the same method, generator and size on
+    a CPU; plus a tenth, rounded up to steps of 500. On a GPU the images use the GPU's memory, which is not counted.
+    If the image size is not known, 1024 pixels are assumed.
     """
     size = image_size(plan, case) or 1024
     kind = _kind(plan, case, cell, size)
@@ -56,7 +56,7 @@ def _image_mib(table: Path, kind: _Kind) -> float:
 
 @cache
 def _measured(table: Path) -> Mapping[_Kind, float]:
-    """By kind of work, MiB an image: the most with any operator, on a CPU."""
+    """MiB per image by kind of work: the maximum over operators, on a CPU."""
     found: dict[_Kind, float] = {}
     for row in read_rows(table):
         if row.stage != "evaluate" and row.device.startswith("cpu"):
@@ -66,14 +66,14 @@ def _measured(table: Path) -> Mapping[_Kind, float]:
 
 
 def _above_torch(row: Row) -> float:
-    """MiB that a measured batch took besides torch and the operator's matrix."""
+    """MiB that a measured batch took in addition to torch and the operator's matrix."""
     name, *settings = row.operator.split(" ")
     operator: Spec = {"name": name, **dict(setting.split("=") for setting in settings)}
     return max(0.0, row.peak_mib - _TORCH - _matrix_mib(operator, row.size))
 
 
 def _matrix_mib(operator: Spec, size: int) -> float:
-    """Only a Gaussian operator holds a matrix, m x n in float32."""
+    """MiB of an operator's matrix. Only a Gaussian operator has one: m x n in float32."""
     if operator["name"] != "gaussian":
         return 0.0
     n = 3 * size**2

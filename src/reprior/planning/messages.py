@@ -17,7 +17,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 def parse(model: type[Model], content: Any, path: Path, key: str = "", also: Iterable[str] = ()) -> Model:
-    """`content`, found at `key` of the file `path`, as a typed model; UserError with one message otherwise."""
+    """`content`, found at `key` of the file `path`, as a typed model. UserError with one message if it does not fit."""
     if not isinstance(content, Mapping):
         raise UserError(f"{path}: {key or 'the file'}: expected keys with values, got {_shown(content)}")
     try:
@@ -41,7 +41,7 @@ def _explained(error: ValidationError, model: type[BaseModel], path: Path, key: 
 
 
 def _fields(model: type[BaseModel], place: list[str]) -> Iterable[str]:
-    """Names of the fields of the model that stands at `place` within `model`."""
+    """Field names of the model at `place` within `model`."""
     for part in place:
         if part in model.model_fields:
             found = _model_in(model.model_fields[part].annotation)
@@ -62,7 +62,7 @@ def _shown(value: Any) -> str:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """The end of a message about an unknown name: the nearest valid one, and all of them."""
+    """The end of a message about an unknown name: the nearest valid name, and all valid names."""
     valid = sorted(known)
     close = difflib.get_close_matches(name.lower(), [v.lower() for v in valid], n=1, cutoff=0.5)
     hint = next((f"; did you mean '{v}'?" for v in valid if close and v.lower() == close[0]), "")
@@ -70,7 +70,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def checked_spec(kind: plugins.Kind, spec: Spec, path: Path, key: str, also: tuple[str, ...] = ()) -> Spec:
-    """A plug-in's spec with every default filled in; `also` names keys that are not the plug-in's settings."""
+    """A plug-in's spec with every default filled in. `also` names allowed keys that are not its settings."""
     name = spec.get("name")
     if not isinstance(name, str):
         raise UserError(
@@ -88,7 +88,7 @@ def checked_spec(kind: plugins.Kind, spec: Spec, path: Path, key: str, also: tup
 
 
 def reference(name: str, known: Iterable[str], path: Path, key: str, what: str) -> str:
-    """`name` if it is one of `known`; UserError with the nearest one otherwise."""
+    """`name` if it is one of `known`; else UserError that names the nearest one."""
     known = list(known)
     if name not in known:
         raise UserError(f"{path}: {key}: there is no {what} '{name}'{nearest(name, known)}")

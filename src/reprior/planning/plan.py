@@ -1,4 +1,4 @@
-"""What a plan is: every cell, batch, file and setting of a run, typed. Nothing here imports torch."""
+"""The types of a plan: every cell, batch, file and setting of a run. Nothing here imports torch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from reprior.planning.study import Config, ImageSet, Scale, Spec
 from reprior.planning.weights import Weights
 
 OBSERVATION = "observation"
-"""Folder of a case's observations, beside its methods'."""
+"""Folder of a case's observations, next to the folders of its methods."""
 
 
 @dataclass(frozen=True)
@@ -27,17 +27,17 @@ class ImagePlan:
     spec: ImageSet
     folder: Path
     sources: tuple[str, ...]
-    """Names of the downloads that the data set is read from."""
+    """Names of the downloads that the data set reads."""
     per_job: int
 
     @property
     def batches(self) -> tuple[str, ...]:
-        """Names of the batches: the range of images in each, so that other batches keep their names."""
+        """Names of the batches: the range of images in each. So whole batches keep their names if images are added."""
         size = self.spec.size
         return tuple(batch_name(first, min(first + self.per_job, size) - 1) for first in range(0, size, self.per_job))
 
     def selection(self, batch: str) -> dict[str, Any]:
-        """What `reprior prepare` needs to know to make one batch."""
+        """The argument of `reprior prepare` for one batch."""
         first, last = batch_range(batch)
         if self.spec.ids:
             chosen: dict[str, Any] = {"ids": self.spec.ids[first : last + 1]}
@@ -49,7 +49,7 @@ class ImagePlan:
 
 @dataclass(frozen=True)
 class Start:
-    """What a method begins from: another's result, or its state after some of its steps."""
+    """What a method starts from: another method's result, or that method's state after `step` steps."""
 
     method: str
     step: int | None = None
@@ -63,19 +63,19 @@ class Cell:
     spec: Spec
     """The plug-in's name and every setting."""
     starts: Mapping[str, Start]
-    """What this one begins from, by the name of the plug-in's argument."""
+    """What this cell starts from, by name of the plug-in's argument."""
     generator: str | None
     marks: tuple[int, ...] = ()
-    """The steps from which other methods begin: their states are kept."""
+    """The steps from which other methods start. The states after them are saved."""
 
     @property
     def losses(self) -> Sequence[Mapping[str, Any]]:
-        """What it minimises, if it takes steps."""
+        """The losses it minimises; none if it takes no steps."""
         return self.spec.get("loss", DEFAULT) if self.iterates else ()
 
     @property
     def iterates(self) -> bool:
-        """Whether the method takes steps: the rule `reconstruct` runs it, and `reconstruct_direct` the others."""
+        """Whether the method takes steps. If so, the rule `reconstruct` runs it, else `reconstruct_direct`."""
         return "steps" in self.spec
 
 
@@ -97,7 +97,7 @@ class CasePlan:
 
     @property
     def measured_noise(self) -> dict[str, float]:
-        """The noise as jobs are told of it."""
+        """The noise as it is passed to jobs."""
         return {"noise_norm": self.noise_norm} if self.noise_norm else {"noise": self.noise}
 
 
@@ -119,7 +119,7 @@ class StudyPlan:
     name: str
     title: str
     note: str
-    """What every artifact says of the scale and of what it cuts here."""
+    """Shown with every artifact: the scale, and what it cuts in this study."""
     folder: Path
     reported: Path
     generators: Mapping[str, Spec]
@@ -132,13 +132,13 @@ class StudyPlan:
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that is to be made."""
+    """Everything that a run makes."""
 
     config: Config
     scale: Scale
     studies: Mapping[str, StudyPlan]
     weights: Mapping[str, Weights]
-    """All that can be converted or trained, by name."""
+    """All weights that can be converted or trained, by name."""
     metric_gaps: Mapping[str, str] = field(default_factory=dict)
     """Metrics that are not computed, with the reason."""
     root: Path = Path()
@@ -146,12 +146,12 @@ class Plan:
 
     @property
     def raw(self) -> Path:
-        """data/raw: where downloads lie."""
+        """data/raw: the folder of downloads."""
         return Path(self.config.data) / "raw"
 
     @property
     def downloads(self) -> tuple[str, ...]:
-        """Names of the downloads that everything is made from."""
+        """Names of all downloads that the plan needs."""
         needed: set[str] = set()
         for study in self.studies.values():
             needed.update(*(plugins.sources("metric", spec) for spec in self.computed_metrics(study)))
@@ -167,28 +167,28 @@ class Plan:
         return [name for spec in cell.losses for name in plugins.sources("loss", spec)]
 
     def downloads_of(self, weights: str) -> set[str]:
-        """Names of the downloads that weights are made from, and those that they are trained against."""
+        """Names of the downloads that weights are made from, including those of generators they are trained against."""
         made = self.weights[weights]
         return {*made.downloads}.union(*(self.downloads_of(name) for name in made.against.values()))
 
     def weights_file(self, name: str) -> str:
-        """Where weights lie."""
+        """The file of weights of this name."""
         return (Path(self.config.data) / "weights" / f"{name}.safetensors").as_posix()
 
     def trained_against(self, weights: str) -> dict[str, Spec]:
-        """The frozen generators that a training needs, each with its file of weights."""
+        """The frozen generators that a training needs, with their weight files."""
         against = self.weights[weights].against
         return {
             need: {**self.weights[name].generator, "weights": self.weights_file(name)} for need, name in against.items()
         }
 
     def made_weights(self, generator: Spec) -> Weights | None:
-        """How a generator's weights are made, unless they are the user's own file."""
+        """How a generator's weights are made; None if they are the user's own file."""
         file = Path(generator["weights"])
         return self.weights.get(file.stem) if file.parent == Path(self.config.data) / "weights" else None
 
     def computed_metrics(self, study: StudyPlan) -> list[Spec]:
-        """The metrics of a study without those that are gaps."""
+        """The metrics of a study, without gaps."""
         return [spec for spec in study.metrics if metric_id(spec) not in self.metric_gaps]
 
     @property
@@ -198,12 +198,12 @@ class Plan:
 
     @property
     def on_gpu(self) -> bool:
-        """Whether jobs will run on an accelerator of this machine, told without importing torch."""
+        """Whether jobs will run on an accelerator of this machine, found without importing torch."""
         device = self.config.device
         return device in ("cuda", "mps") or (device == "auto" and Path("/dev/nvidiactl").exists())
 
     def cells(self) -> Iterator[tuple[CasePlan, Cell]]:
-        """Every cell that is to be computed: gaps are left out."""
+        """Every cell to compute, without gaps."""
         for study in self.studies.values():
             for case in study.cases.values():
                 if case.gap is None:
@@ -211,7 +211,7 @@ class Plan:
 
 
 def render_spec(plan: Plan, study_name: str, artifact_name: str) -> dict[str, Any]:
-    """All that `reprior render` needs to know to make one artifact."""
+    """The argument of `reprior render` for one artifact."""
     study = plan.studies[study_name]
     artifact = study.artifacts[artifact_name]
     cases = [study.cases[name] for name in artifact.settings["cases"]]
@@ -261,5 +261,5 @@ def batch_range(batch: str) -> tuple[int, int]:
 
 
 def as_json(content: Any) -> str:
-    """JSON with sorted keys: equal settings are equal strings, which is what Snakemake compares."""
+    """JSON with sorted keys, so that equal settings are equal strings. Snakemake compares these strings."""
     return json.dumps(content, sort_keys=True)

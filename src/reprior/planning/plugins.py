@@ -1,8 +1,8 @@
 """Finds plug-ins and reads their settings from source, so that a plan never imports torch (3 s).
 
-A data set, operator, generator, method, metric or artifact kind named `foo-bar` is the file `foo_bar.py` in the
-package of its kind. Its entry is the function or class whose name equals the module's, ignoring case and underscores;
-its settings are the entry's keyword-only arguments; its positional arguments say what it needs.
+A plug-in named `foo-bar` (a data set, operator, generator, method, metric, artifact kind, ...) is the file `foo_bar.py`
+in the package of its kind. Its entry is the function or class with the module's name, ignoring case and underscores.
+The entry's keyword-only arguments are its settings. Its positional arguments are what it needs.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ _ANNOTATIONS = {"Literal": Literal, **{name: value for name, value in vars(types
 
 @dataclass(frozen=True)
 class Plugin:
-    """What the planner knows of a plug-in without importing it."""
+    """What the planner reads from a plug-in's source."""
 
     kind: Kind
     name: str
     needs: tuple[str, ...]
-    """Names of the entry's positional arguments: a method with `start` begins from another method's result."""
+    """Names of the entry's positional arguments. For example, a method with `start` starts from another's result."""
     settings: type[BaseModel]
     constants: Mapping[str, Any]
     """The module's constants with literal values, such as `SUFFIXES` of an artifact kind."""
@@ -47,7 +47,7 @@ def names(kind: Kind) -> list[str]:
 
 @cache
 def plugin(kind: Kind, name: str) -> Plugin:
-    """The plug-in of that name; KeyError where there is none."""
+    """The plug-in of that name; KeyError if it does not exist."""
     path = _folder(kind) / f"{name.replace('-', '_')}.py"
     entry = _entry(_parsed(path), path.stem) if path.is_file() and "_" not in name else None
     if entry is None:
@@ -58,9 +58,9 @@ def plugin(kind: Kind, name: str) -> Plugin:
 
 
 def sources(kind: Kind, spec: Mapping[str, Any]) -> tuple[str, ...]:
-    """Names of the downloads that a plug-in with these settings reads: its module's `SOURCES`.
+    """Names of the downloads that a plug-in with these settings reads.
 
-    A mapping {setting: {value: names}} where they depend on a setting.
+    They are the `SOURCES` of its module: names or, if they depend on a setting, a mapping {setting: {value: names}}.
     """
     named = plugin(kind, spec["name"]).constants.get("SOURCES", ())
     if isinstance(named, Mapping):
@@ -103,7 +103,7 @@ def _settings_model(name: str, arguments: ast.arguments) -> type[BaseModel]:
     for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
         if argument.annotation is None:
             raise TypeError(f"{name}: the setting '{argument.arg}' has no type")
-        # Only the package's own source is evaluated, and only names of `reprior.types` and builtins resolve.
+        # Evaluates only the package's own source; only names of `reprior.types` and builtins resolve.
         annotation = eval(ast.unparse(argument.annotation), dict(_ANNOTATIONS))
         fields[argument.arg] = (annotation, ... if default is None else ast.literal_eval(default))
     return create_model(name, __config__=ConfigDict(extra="forbid", strict=True, validate_default=True), **fields)
@@ -117,5 +117,5 @@ def _constants(module: ast.Module) -> dict[str, Any]:
             try:
                 constants[target.id] = ast.literal_eval(node.value)
             except ValueError:
-                continue  # not a literal, so nothing that a plan could use
+                continue  # not a literal: a plan cannot use it
     return constants

@@ -1,4 +1,4 @@
-"""Makes the plan: the user's files, checked, with every setting of every cell filled in. Nothing here imports torch."""
+"""Makes the plan: checks the user's files and fills in every setting of every cell. Nothing here imports torch."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from reprior.planning.weights import Weights, known_weights, matching
 from reprior.planning.yaml_files import load_scale, load_study
 
 IMAGES_PER_JOB = 20
-"""Images in one job where neither the user nor the generator's module says how many."""
+"""Images per job if neither the user nor the generator's module gives a number."""
 
 
 def make_plan(root: Path, config: Mapping[str, Any]) -> Plan:
@@ -46,20 +46,20 @@ def _check_images_per_job(config: Config, path: Path) -> None:
             reference(device, ("cpu", "cuda", "mps"), path, key, "device")
         if devices and config.device == "auto":
             raise UserError(
-                f"{path}: {key}: a number for each device needs to know which, and device is 'auto'; set device to"
-                " cpu, cuda or mps, so that a plan has the same batches wherever it is made"
+                f"{path}: {key}: has a number for each device, but device is 'auto'; set device to cpu, cuda or mps,"
+                " so that the plan has the same batches on every machine"
             )
 
 
 def _images_per_job(config: Config, generator: str | None) -> int:
-    """Images in one job of a generator's cases; the device at hand does not count, as it would rename batches."""
+    """Images per job for the cases of a generator. The device found does not count: it would rename batches."""
     constants = plugins.plugin("generator", generator).constants if generator else {}
     numbers = config.images_per_job.get(generator or "", config.images_per_job.get("", {}))
     return numbers.get(config.device, numbers.get("", constants.get("IMAGES_PER_JOB", IMAGES_PER_JOB)))
 
 
 class _Resolver:
-    """Turns one study into a plan, checking each plug-in's settings against its source."""
+    """Turns one study into a plan and checks the settings of each plug-in against its source."""
 
     def __init__(
         self, root: Path, config: Config, scale: Scale, scale_path: Path, weights: Mapping[str, Weights], name: str
@@ -73,7 +73,7 @@ class _Resolver:
         self.reported = self.path.with_name("reported.csv").relative_to(root)
 
     def study_plan(self) -> StudyPlan:
-        """The whole study."""
+        """The plan of the whole study."""
         study = self.study
         for name, entry in study.methods.items():
             self.cells.check_entry(name, entry)
@@ -166,7 +166,7 @@ class _Resolver:
         )
 
     def _gap(self, case: str) -> str | None:
-        """Why the scale leaves a case out, if it does."""
+        """Why the scale leaves a case out; None if it does not."""
         for pattern, gap in self.gaps.items():
             if not fnmatch.fnmatchcase(case, pattern):
                 continue
@@ -183,7 +183,7 @@ class _Resolver:
         kind = spec.get("kind")
         if kind == CLAIMS:
             raise UserError(
-                f"{self.path}: {key}.kind: a study's claims stand under its key '{CLAIMS}', beside 'artifacts'"
+                f"{self.path}: {key}.kind: a study's claims belong under its key '{CLAIMS}', next to 'artifacts'"
             )
         renamed = {"name": kind, **{k: v for k, v in spec.items() if k != "kind"}}
         if not isinstance(kind, str):

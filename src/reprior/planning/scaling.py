@@ -1,4 +1,4 @@
-"""What a scale changes of a study: its steps, its images, what it leaves out, and the note that says so."""
+"""What a scale changes in a study: its steps, its images, what is left out, and the note that says so."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from reprior.planning.study import Scale, Study
 
 
 def whole(scale: Scale) -> Scale:
-    """The scale with nothing cut: every image that there is, the study's own steps."""
+    """The scale without cuts: every available image, and the study's own number of steps."""
     datasets = {name: s.model_copy(update={"count": s.of or s.count}) for name, s in scale.datasets.items()}
     return scale.model_copy(update={"datasets": datasets, "steps": {}, "study_steps": {}})
 
 
 def note(scale: Scale, name: str, study: Study, cut_steps: Mapping[str, float]) -> str:
-    """The scale's note and what it cuts of a study: `8 of 64 images; share of the steps: csgm 0.25`."""
+    """The scale's note and what it cuts in a study: `8 of 64 images; share of the steps: csgm 0.25`."""
     used = (scale.datasets.get(str(images.dataset.get("name"))) for images in study.images.values())
     cut = [s for s in used if s and s.count and s.count != s.of]
     images = dict.fromkeys(f"{s.count}{f' of {s.of}' if s.of else ''} images" for s in cut)
@@ -30,7 +30,7 @@ def note(scale: Scale, name: str, study: Study, cut_steps: Mapping[str, float]) 
 
 
 def check_scale(scale: Scale, path: Path) -> None:
-    """Every name and setting in a scale's file; UserError with one message otherwise."""
+    """Check every name and setting in a scale's file. UserError with one message if something is wrong."""
     for name, substitute in scale.datasets.items():
         reference(name, plugins.names("dataset"), path, f"datasets.{name}", "dataset")
         checked_spec("dataset", substitute.dataset, path, f"datasets.{name}.dataset")
@@ -62,7 +62,7 @@ def metric_gaps(scale: Scale, studies: Mapping[str, StudyPlan]) -> dict[str, str
 
 
 def shares(scale: Scale, name: str, study: Study) -> dict[str, float]:
-    """The share of its steps that each method (by plug-in) of a study takes at this scale."""
+    """By plug-in name of a method: the share of its steps that is run at this scale."""
     used = {str(entry.get("name")) for entry in study.methods.values()}.intersection(plugins.names("method"))
     iterating = sorted(n for n in used if "steps" in plugins.plugin("method", n).settings.model_fields)
     given = scale.study_steps.get(name)

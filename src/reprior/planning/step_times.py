@@ -1,4 +1,4 @@
-"""Kinds of work that a plan holds, as far as time depends on them, and the table of what each was measured to take."""
+"""The kinds of work in a plan, distinguished by what affects their time, and the table of measured times."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ Stage = Literal["observe", "reconstruct", "evaluate"]
 
 
 class Key(NamedTuple):
-    """By what a kind of work is found in the table."""
+    """The key of a kind of work in the table."""
 
     stage: str
     method: str
-    """The method, or the metrics, with the settings that time depends on."""
+    """The method or the metrics, with the settings that the time depends on."""
     generator: str
     size: int
     """Height and width of the images."""
@@ -30,7 +30,7 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True)
 class Work:
-    """What a job does to a batch of images, whichever images they are."""
+    """What a job does to a batch of images. It does not depend on which images they are."""
 
     stage: Stage
     size: int
@@ -41,7 +41,7 @@ class Work:
 
     @property
     def key(self) -> Key:
-        """Rates, noise levels and the number of steps are left out: a step takes the same time with any of them."""
+        """Rates, noise levels and the number of steps are left out: the time per step does not depend on them."""
         done = [self.method] if self.method else self.metrics
         return Key(
             self.stage,
@@ -60,14 +60,14 @@ class Task:
     case: str
     work: Work
     batches: tuple[int, ...]
-    """Images in each job."""
+    """Number of images in each job."""
     rule: str
-    """The workflow's, of these jobs."""
+    """The workflow rule of these jobs."""
     steps: int = 1
 
     @property
     def images(self) -> int:
-        """Images in all jobs."""
+        """Number of images in all jobs."""
         return sum(self.batches)
 
 
@@ -83,35 +83,35 @@ class Row:
     size: int
     operator: str
     images: int
-    """In the batch that was measured: the plan's, or the largest that fitted."""
+    """Number of images in the measured batch: the plan's batch, or the largest that fitted."""
     seconds: float
-    """Per image and step; on one CPU thread the processor's time, so that other load does not count."""
+    """Per image and step. On one CPU thread this is processor time, so that other load does not count."""
     start_seconds: float
-    """Per job, whatever its images and steps: imports, the operator, the generator, the first call."""
+    """Per job, independent of images and steps: imports, the operator, the generator, the first call."""
     peak_mib: float
-    """The device's on CUDA and else the process's."""
+    """Peak memory: of the device on CUDA, else of the process."""
     bytes: int
-    """Written for one image; of `observe` alone."""
+    """Bytes written per image; only for `observe`."""
     date: str
     torch: str
 
     @property
     def key(self) -> Key:
-        """By what it is found."""
+        """The key of its kind of work."""
         return Key(self.stage, self.method, self.generator, self.size, self.operator)
 
     @property
     def where(self) -> str:
-        """On what it was measured."""
+        """The device and number of threads of the measurement."""
         return f"{self.device}, {self.threads} thread{'s' if self.threads > 1 else ''}"
 
     def seconds_of(self, task: Task) -> float:
-        """What all jobs of a task take, one after the other."""
+        """Seconds that all jobs of a task take, one after the other."""
         return len(task.batches) * self.start_seconds + task.images * task.steps * self.seconds
 
 
 def tasks(plan: Plan) -> Iterator[Task]:
-    """Everything that a plan measures, reconstructs and evaluates, case by case."""
+    """All observe, reconstruct and evaluate tasks of a plan, case by case."""
     for study in plan.studies.values():
         metrics = plan.computed_metrics(study)
         for case in study.cases.values():
@@ -127,13 +127,13 @@ def tasks(plan: Plan) -> Iterator[Task]:
 
 
 def image_size(plan: Plan, case: CasePlan) -> int:
-    """Height and width of a case's images, as its data set says or else its generator; 0 where neither does."""
+    """Height and width of a case's images, from its data set or else its generator; 0 if neither has a size."""
     generator = plan.studies[case.study].generators.get(case.generator or "", {})
     return int(case.images.spec.dataset.get("size") or generator.get("size") or 0)
 
 
 def read_rows(path: Path) -> list[Row]:
-    """The table of measurements; empty where there is none."""
+    """The table of measurements; empty if it does not exist."""
     if not path.is_file():
         return []
     numbers = {"int": int, "float": float, "str": str}
@@ -145,7 +145,7 @@ def read_rows(path: Path) -> list[Row]:
 
 
 def write_rows(path: Path, rows: Iterable[Row]) -> None:
-    """The table in an order of its own; of two rows of the same work on the same device, the later one."""
+    """Write the table, sorted. Of two rows with the same work and device, the later one is kept."""
     latest = {(row.where, row.key): row for row in rows}
     with written_atomically(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -154,7 +154,7 @@ def write_rows(path: Path, rows: Iterable[Row]) -> None:
 
 
 def by_device(rows: Iterable[Row]) -> dict[str, dict[Key, Row]]:
-    """What is known of each device and number of threads."""
+    """The rows by device and number of threads, then by kind of work."""
     known: dict[str, dict[Key, Row]] = {}
     for row in rows:
         known.setdefault(row.where, {})[row.key] = row
@@ -167,7 +167,7 @@ def _task(case: CasePlan, work: Work, rule: str, steps: int = 1) -> Task:
 
 
 def _sizes(spec: Mapping) -> str:
-    """A plug-in with the settings that are no real numbers."""
+    """A plug-in with those settings that change the time per step: no floats, `steps` or `weights`."""
     return _text({k: v for k, v in spec.items() if k not in ("steps", "weights") and not isinstance(v, float)})
 
 

@@ -1,4 +1,4 @@
-"""The files of users as typed models: config.yaml, and those in studies/, scales/ and recipes/."""
+"""The user's files as typed models: config.yaml, and the files in studies/, scales/ and recipes/."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from reprior.types import Count, Fraction, Positive, Whole, quotient
 
 Spec = dict[str, Any]
-"""A plug-in by name with its settings: `{name: bicubic, scale: 4}`."""
+"""A plug-in's name and its settings: `{name: bicubic, scale: 4}`."""
 
 
 Noise = Annotated[float, BeforeValidator(quotient), Field(ge=0, le=1)]
-"""Standard deviation of the noise on the [0, 1] scale; may be written as the papers do, 10/255."""
+"""Standard deviation of the noise on the [0, 1] scale. May be written as in papers: 10/255."""
 Key = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]*$")]
 """A name that becomes a folder: letters, digits, dots and dashes."""
 
 
 Flag = Annotated[bool, BeforeValidator(lambda value: {"true": True, "false": False}.get(str(value).lower(), value))]
-"""True or false; Snakemake hands on `--config offline=true` as a text."""
+"""True or false. Snakemake passes `--config offline=true` as text."""
 
 
 class Strict(BaseModel):
@@ -30,7 +30,7 @@ class Strict(BaseModel):
 
 
 def _by_generator_and_device(value: Any, keys: int = 2) -> Any:
-    """`4` and `{began: 4}` as `{began: {cuda: 4}}`, with "" for any; in a mapping Snakemake hands on 4 as a text."""
+    """`4` and `{began: 4}` in the form `{began: {cuda: 4}}`; "" means any. Snakemake passes 4 in a mapping as text."""
     if keys == 0:
         return int(value) if isinstance(value, str) and value.isdecimal() else value
     if keys == 2 and value in (None, "null"):
@@ -47,29 +47,29 @@ class Config(Strict):
     data: str = "data"
     results: str = "results"
     mirrors: list[str] = []
-    """Folders in which downloads are looked for, by hash, before the network is asked."""
+    """Folders that are searched for downloads, by hash, before the network is used."""
     offline: Flag = False
     """Whether jobs must not use the network."""
     whole: Flag = False
-    """Whether every image that a scale's data set has is taken, and the study's own number of steps."""
+    """Whether to use every image of the scale's data set, and the study's own number of steps."""
     images_per_job: Annotated[dict[str, dict[str, Count]], BeforeValidator(_by_generator_and_device)] = {}
-    """Images in one job, by generator and device; "" stands for any."""
+    """Images per job, by generator and device; "" means any."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     jobs_per_gpu: Count = 1
     checkpoint_seconds: Count = 60
 
 
 class ImageSet(Strict):
-    """Which images of which data set: `count` from position `first`, or the ones in `ids`."""
+    """Which images of which data set: `count` images from position `first`, or those in `ids`."""
 
     dataset: Spec
     first: Whole = 0
     count: Count | None = None
     seed: Whole | None = None
-    """Of a random order of the data set, in which positions then count; its own order without one."""
+    """Seed of a random order, in which positions are then counted. Without a seed: the data set's own order."""
     ids: list[str] | None = Field(default=None, min_length=1)
     shift: int = 0
-    """Rows by which each image is moved down, edge rows repeated: the misaligned images of IAGAN's Fig. 9."""
+    """Rows by which each image is moved down; edge rows are repeated. For the misaligned images of IAGAN's Fig. 9."""
 
     @model_validator(mode="after")
     def _count_or_ids(self) -> ImageSet:
@@ -83,7 +83,7 @@ class ImageSet(Strict):
 
     @property
     def size(self) -> int:
-        """How many images."""
+        """The number of images."""
         return len(self.ids) if self.ids is not None else self.count or 0
 
 
@@ -95,12 +95,12 @@ class Case(Strict):
     operator: Spec
     noise: Noise = 0.0
     noise_norm: Positive | None = None
-    """sqrt(E ||e||^2) of a whole measurement, in the place of `noise`: each of m entries then has this / sqrt(m)."""
+    """sqrt(E ||e||^2) of a whole measurement, instead of `noise`. Each of its m entries then has this / sqrt(m)."""
     generator: str | None = None
     methods: dict[Key, dict[str, Any] | None] = Field(min_length=1)
-    """Methods by name, each with the settings that differ here from the study's."""
+    """Methods by name, each with the settings that differ from the study's."""
     gap: str | None = None
-    """Why the case cannot be computed: it is then planned as a labelled gap."""
+    """Why the case cannot be computed. It is then shown as a labelled gap."""
 
     @model_validator(mode="after")
     def _one_noise(self) -> Case:
@@ -110,22 +110,22 @@ class Case(Strict):
 
 
 class OfAll(Strict):
-    """Settings of every method that takes steps, beside its own."""
+    """Settings that every method with steps has, in addition to its own."""
 
     loss: Annotated[list[Spec], Field(min_length=1)] = []
-    """What is minimised, a weighted sum: `[{name: squared-error}, {name: lpips, weight: 0.1}]`."""
+    """The weighted sum that is minimised: `[{name: squared-error}, {name: lpips, weight: 0.1}]`."""
     restarts: Count = 1
-    """How often it starts, each time from another draw; the result of the lowest loss is kept."""
+    """Number of starts, each from a different draw. The result with the lowest loss is kept."""
 
 
 class Weight(Strict):
-    """What a loss has beside its own settings."""
+    """The setting that every loss has, in addition to its own."""
 
     weight: Positive = 1.0
 
 
 class Paper(Strict):
-    """Where the study comes from."""
+    """The paper that a study reproduces."""
 
     citation: str
     url: str
@@ -139,22 +139,22 @@ Bound = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class Claim(Strict):
-    """What a paper says in words, as bounds on a difference of two averages: `method` less `against`."""
+    """What a paper says in words, as bounds on a difference of two averages: `method` minus `against`."""
 
     text: str
     where: str = ""
     metric: str
     method: Names
     against: Names | None = None
-    """The same method without one: it is then held against itself in other cases."""
+    """If not given: the same method, which is then compared with itself in other cases."""
     cases: Names
-    """Names, or patterns of them."""
+    """Names or patterns."""
     against_cases: Names | None = None
-    """The case of the right side, one for each of `cases` or one for all; the same case without."""
+    """The cases of the right side: one for each of `cases`, or one for all. If not given: the same case."""
     above: Bound | None = None
     below: Bound | None = None
     scope: Literal["every", "some", "median"] = Field(default="every", alias="in")
-    """Of the comparisons: which of them, or whether their median, must keep the bounds."""
+    """What must keep the bounds: every comparison, at least one, or their median."""
     note: str = ""
     """How the words were turned into numbers."""
 
@@ -185,60 +185,60 @@ class Study(Strict):
     cases: dict[Key, Case] = Field(min_length=1)
     artifacts: dict[Key, Spec] = Field(min_length=1)
     claims: dict[Key, Claim] = {}
-    """What the paper says in words, by a name of one's own."""
+    """What the paper says in words, by a name that the study chooses."""
 
 
 class Substitute(Strict):
-    """What a scale puts in the place of a data set."""
+    """What a scale uses instead of a data set."""
 
     dataset: Spec
     count: Count | None = None
     of: Count | None = None
-    """How many images there are, of which `count` are taken."""
+    """Number of available images, of which `count` are used."""
     first: Whole | None = None
 
 
 class Gap(Strict):
-    """Why a case is not computed, unless something is there."""
+    """Why a case is not computed unless certain weights exist."""
 
     reason: str
     unless: str
-    """Name of weights: the case is computed where the data folder has them."""
+    """Name of weights: the case is computed if the data folder has them."""
 
 
 class Scale(Strict):
-    """scales/<scale>.yaml: what it is run on and how long; no logic."""
+    """scales/<scale>.yaml: on which data and for how many steps to run; no logic."""
 
     title: str
     note: str = ""
     """Printed on every table and figure."""
     comparable: bool = False
-    """Whether the numbers may be held against the paper's."""
+    """Whether the numbers may be compared with the paper's."""
     datasets: dict[str, Substitute] = {}
     generators: dict[str, Spec] = {}
     steps: dict[str, Fraction] = {}
-    """Share of the steps of a method (by plug-in) that is run."""
+    """By plug-in name of a method: the share of its steps that is run."""
     study_steps: dict[str, Fraction] = {}
-    """By study: the share of the steps of all its methods, in the place of `steps`."""
+    """By study: the share of steps for all its methods, instead of `steps`."""
     methods: dict[str, dict[str, Any]] = {}
-    """Settings of a method (by plug-in) that differ at this scale."""
+    """By plug-in name of a method: its settings that differ at this scale."""
     metrics: dict[str, dict[str, Any]] = {}
-    """Settings of a metric that differ at this scale."""
+    """By metric: its settings that differ at this scale."""
     losses: dict[str, dict[str, Any]] = {}
-    """Settings of a loss that differ at this scale."""
+    """By loss: its settings that differ at this scale."""
     metric_gaps: dict[str, str] = {}
     """By metric: why it is not computed at this scale."""
     gaps: dict[str, dict[str, str | Gap]] = {}
-    """By study and case, or pattern of cases (`celebahq-*`): why it is not computed at this scale."""
+    """By study and case (or a pattern: `celebahq-*`): why it is not computed at this scale."""
 
 
 class Training(Strict):
-    """recipes/<weights>.yaml: how weights are made that nobody publishes."""
+    """recipes/<weights>.yaml: how to train weights that nobody publishes."""
 
     generator: Spec | None = None
     network: Spec | None = None
-    """What is trained, where the task trains no generator."""
+    """What is trained, if the task does not train a generator."""
     against: dict[Key, str] = {}
-    """Frozen generators that the task needs, by its names for them: the names of their weights."""
+    """Frozen generators that the task needs: its name for each -> the name of its weights."""
     dataset: Spec
     recipe: dict[str, Any]

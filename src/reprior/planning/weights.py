@@ -1,4 +1,4 @@
-"""Where the weights of a network come from: a published file that is converted, or a training."""
+"""Where a network's weights come from: a published file that is converted, or a training."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from reprior.planning.yaml_files import load_recipes
 
 @dataclass(frozen=True)
 class Weights:
-    """Weights that can be made, by name."""
+    """Weights that can be converted or trained."""
 
     name: str
     generator: Spec
-    """The architecture: the plug-in of the generator, or of another network, and every setting."""
+    """The architecture: the plug-in of the generator or other network, with every setting."""
     stated: frozenset[str]
-    """The settings that its publisher or recipe states; the others, such as a prior, are free."""
+    """The settings that the publisher or the recipe fixes. The others, such as a prior, are free."""
     source: str | None = None
-    """The download that they are converted from."""
+    """The download to convert."""
     layout: str | None = None
-    """Under which names that download holds them."""
+    """The naming scheme of the tensors in that download."""
     training: Training | None = None
 
     @property
     def against(self) -> Mapping[str, str]:
-        """The weights of frozen generators that a training needs, by the task's names for them."""
+        """Names of the weights of the frozen generators that a training needs, by the task's names for them."""
         return self.training.against if self.training else {}
 
     @property
@@ -42,7 +42,7 @@ class Weights:
 
 
 def known_weights(root: Path) -> dict[str, Weights]:
-    """Everything that can be converted or trained, by name: `PUBLISHED` of each generator's module, and recipes/."""
+    """All weights that can be made, by name: `PUBLISHED` of each generator's module, and recipes/."""
     known = {weights.name: weights for weights in _published()}
     for name, (training, path) in load_recipes(root).items():
         if name in known:
@@ -54,7 +54,7 @@ def known_weights(root: Path) -> dict[str, Weights]:
 
 
 def _trained(name: str, training: Training, path: Path) -> Weights:
-    """What a recipe makes, with every setting of network and data set."""
+    """The weights that a recipe makes, with every setting of network and data set."""
     task = str(training.recipe.get("task", "gan"))
     reference(task, plugins.names("task"), path, "recipe.task", "training task")
     objective = training.recipe.get("objective")
@@ -64,14 +64,14 @@ def _trained(name: str, training: Training, path: Path) -> Weights:
     given = {"generator": training.generator, "network": training.network}
     spec = given.pop(kind)
     if spec is None or any(given.values()):
-        raise UserError(f"{path}: the task '{task}' trains a {kind}; give the key '{kind}', and no other in its place")
+        raise UserError(f"{path}: the task '{task}' trains a {kind}; of 'generator' and 'network', give only '{kind}'")
     network = checked_spec(kind, spec, path, kind)
     dataset = checked_spec("dataset", training.dataset, path, "dataset")
     return Weights(name, network, frozenset(spec), training=training.model_copy(update={"dataset": dataset}))
 
 
 def _check_against(known: Mapping[str, Weights], weights: Weights, path: Path) -> None:
-    """UserError unless a training is given the frozen generators that its task asks for, and they can be made."""
+    """UserError unless a training has exactly the frozen generators that its task needs, and these can be made."""
     if weights.training is None:
         return
     task, given = weights.training.recipe.get("task", "gan"), weights.training.against
@@ -93,7 +93,7 @@ def _published() -> Iterator[Weights]:
 
 
 def matching(known: Mapping[str, Weights], name: str, generator: Spec) -> str:
-    """What keeps weights of this name from being used by a generator of these settings; empty if nothing does."""
+    """Why a generator with these settings cannot use the weights of this name; empty if it can."""
     made = known[name].generator
     differing = [key for key in sorted(known[name].stated) if made[key] != generator.get(key)]
     return "; ".join(f"{key} is {made[key]!r} there and {generator.get(key)!r} here" for key in differing)

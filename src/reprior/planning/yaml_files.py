@@ -16,7 +16,7 @@ from reprior.planning.study import Scale, Study, Training
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML in which 1e-4 is a number (as in YAML 1.2) and a key given twice is an error."""
+    """YAML where 1e-4 is a number (as in YAML 1.2) and a duplicate key is an error."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()
@@ -36,7 +36,7 @@ _Loader.add_implicit_resolver(
 
 
 def read_yaml(path: Path) -> Any:
-    """The content of a YAML file, or one message that says where it is broken."""
+    """The content of a YAML file. UserError that says where it is broken, if it is."""
     try:
         return yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except FileNotFoundError as error:
@@ -51,7 +51,7 @@ def read_model(path: Path, model: type[Model]) -> Model:
 
 
 def read_config(root: Path, given: Iterable[str]) -> dict[str, Any]:
-    """config.yaml with some keys `given` otherwise, as `KEY=VALUE`: Snakemake's `--config`, for commands beside it."""
+    """config.yaml with the `KEY=VALUE` of `given` replaced: Snakemake's `--config`, for other commands."""
     content = dict(read_yaml(root / "config.yaml"))
     for item in given:
         key, equals, value = item.partition("=")
@@ -82,7 +82,7 @@ def load_scale(root: Path, name: str) -> tuple[Scale, Path]:
 
 
 def load_recipes(root: Path) -> dict[str, tuple[Training, Path]]:
-    """Every training of weights, by their name, and its file."""
+    """Every training and its file, by name of the weights."""
     paths = sorted((root / "recipes").glob("*.yaml"))
     return {path.stem: (read_model(path, Training), path) for path in paths}
 

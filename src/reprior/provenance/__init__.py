@@ -1,4 +1,4 @@
-"""Job records: what a file was made from, by what code, where. One JSON a job, in `.provenance` beside its outputs."""
+"""Job records: inputs, code and machine of each job. One JSON per job, in `.provenance` next to its outputs."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ _ESSENTIAL = {"stage", "settings", "inputs", "outputs", "code", "modules", "resu
 
 
 def record_path(output: Path) -> Path:
-    """Where the record of the job lies whose first output this is."""
+    """The path of the record of the job whose first output this is."""
     return output.parent / FOLDER / f"{output.name}.json"
 
 
 def aside_path(output: Path) -> Path:
-    """Where an output is put that is not as its job left it, until it has been made again."""
+    """The path to which a damaged or unknown output is moved until it has been remade."""
     return output.with_name(f".{output.name}.damaged")
 
 
 def read_record(output: Path) -> Record | None:
-    """The record of the job whose first output this is, if it left one that can be read."""
+    """The record of the job whose first output this is; None if there is no readable record."""
     try:
         record = read_json(record_path(output))
     except (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError):
@@ -38,49 +38,49 @@ def read_record(output: Path) -> Record | None:
 
 
 def read_records(*folders: Path) -> dict[str, Record]:
-    """Every record below the folders, by each output that it speaks of."""
+    """Every record below the folders, by each of its outputs."""
     found: dict[str, Record] = {}
     for folder in folders:
-        for path in folder.rglob(f"{FOLDER}/[!.]*.json"):  # not what a killed job left half-written
+        for path in folder.rglob(f"{FOLDER}/[!.]*.json"):  # without half-written files of killed jobs
             record = read_record(path.parent.parent / path.name.removesuffix(".json"))
             found.update(dict.fromkeys(record["outputs"], record) if record else {})
     return found
 
 
 def content(path: Path) -> dict[str, Any]:
-    """What a file is known by: its hash, and what tells cheaply whether it may have changed since."""
+    """The hash of a file, and its size and time, which later show cheaply whether it may have changed."""
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return {"sha256": digest, **_seen(path)}
 
 
 def unchanged(path: Path, known: Mapping[str, Any]) -> bool:
-    """Whether size and time of a file are still those that were noted with its hash."""
+    """Whether size and time of a file are still those recorded with its hash."""
     return _seen(path) == {key: known[key] for key in ("bytes", "mtime_ns")}
 
 
 def sha256_of(path: Path) -> str:
-    """The hash of a file: from the record of the job that made it where that still holds, else computed."""
+    """The hash of a file: from the record of its job if size and time still match, else computed."""
     record = read_record(path)
     known = record["outputs"].get(path.as_posix()) if record else None
     if record and known and unchanged(path, known):
         return str(known["sha256"])
     found = content(path)
     if record and known and found["sha256"] == known["sha256"]:
-        with suppress(OSError):  # where another user's files cannot be written, this one is hashed again next time
+        with suppress(OSError):  # the record may be another user's: then the file is hashed again next time
             note_again(record, path, found)
     return str(found["sha256"])
 
 
 def write_record(outputs: Iterable[Path], facts: Mapping[str, Any]) -> None:
-    """Note `facts` and the content of the files that a job has made."""
+    """Record `facts` and the hashes of the files that a job has made."""
     paths = list(outputs)
     contents = {path.as_posix(): content(path) for path in paths}
     write_json(record_path(paths[0]), {**facts, "result": paths[0].as_posix(), "outputs": contents})
 
 
 def note_again(record: Record, output: Path, found: Mapping[str, Any]) -> None:
-    """Note the time of an output that is as it was; Snakemake touches each when its job has ended."""
+    """Record the new time of an unchanged output. Snakemake touches every output when its job has ended."""
     outputs = {**record["outputs"], output.as_posix(): dict(found)}
     write_json(record_path(Path(record["result"])), {**record, "outputs": outputs})
     record["outputs"] = outputs
@@ -88,7 +88,7 @@ def note_again(record: Record, output: Path, found: Mapping[str, Any]) -> None:
 
 @cache
 def commit() -> str | None:
-    """The git commit of this package's source, `-dirty` where files were edited since; None where there is no git."""
+    """The git commit of this package's source, with `-dirty` if files were edited since; None without git."""
     describe = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
         done = subprocess.run(describe, cwd=Path(__file__).parent, capture_output=True, text=True, timeout=20)

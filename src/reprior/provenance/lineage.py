@@ -1,4 +1,4 @@
-"""What a file was made from, back to the downloads, by the records that the jobs left; and whether that still holds."""
+"""What a file was made from, back to the downloads, from the job records; and whether the files still match them."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from reprior.provenance import Record, content, unchanged
 
 @dataclass(frozen=True)
 class Broken:
-    """A link of the chain that does not hold."""
+    """A file that does not match the records."""
 
     file: str
     reason: str
     remake: str
-    """The file whose making anew mends it."""
+    """The file to remake, which repairs it."""
 
 
 @dataclass(frozen=True)
 class Lineage:
-    """Job records by the files that they speak of, whose paths are relative to `root`."""
+    """Job records by output file. Paths are relative to `root`."""
 
     root: Path
     records: Mapping[str, Record]
     hashes: dict[str, str] = field(default_factory=dict)
-    """Of files that no job made, each computed once."""
+    """Hashes of files that no job made, each computed once."""
 
     def jobs(self, files: Iterable[str]) -> list[Record]:
-        """Every job behind these files, each once, what was made later before what it was made from."""
+        """Every job that led to these files, each once, from the files back to the first jobs."""
         found: dict[str, Record] = {}
         waiting = list(files)
-        for file in waiting:  # which grows meanwhile
+        for file in waiting:  # the loop appends to it
             record = self.records.get(file)
             if record is not None and name(record) not in found:
                 found[name(record)] = record
@@ -41,17 +41,17 @@ class Lineage:
         return list(found.values())
 
     def makers(self, record: Record) -> list[Record]:
-        """The jobs that made what this one read, each once, the latest first."""
+        """The jobs that made the inputs of this job, each once, the latest first."""
         made = (self.records[file] for file in record["inputs"] if file in self.records)
         each = {name(maker): maker for maker in made}.values()
         return sorted(each, key=lambda maker: datetime.fromisoformat(maker["started"]), reverse=True)
 
     def lost(self, files: Iterable[str]) -> list[str]:
-        """Those of the files that no job made, or none that left a record."""
+        """The files without a record: no job made them, or it left no record."""
         return [file for file in files if file not in self.records]
 
     def broken(self, record: Record) -> Iterator[Broken]:
-        """What has changed of the files that a job made, and of those that it read."""
+        """Outputs and inputs of a job that have changed."""
         for file, known in record["outputs"].items():
             reason = self._changed(file, known)
             if reason:
@@ -69,10 +69,10 @@ class Lineage:
         return "" if same else "is not what its job wrote"
 
     def _another(self, file: str, sha256: str) -> str:
-        """Why an input is not the one that was read; its maker's record speaks for a file that has one."""
+        """Why an input is not the file that was read; empty if it is. If the input has a record, that is compared."""
         maker, path = self.records.get(file), self.root / file
         if maker is not None:
-            return "" if maker["outputs"][file]["sha256"] == sha256 else "was made anew after"
+            return "" if maker["outputs"][file]["sha256"] == sha256 else "was remade after"
         if not path.is_file():
             return "is gone since"
         if file not in self.hashes:
@@ -81,5 +81,5 @@ class Lineage:
 
 
 def name(record: Record) -> str:
-    """The file that stands for a job: of a reconstruction its images, of a training the weights."""
+    """The file that names a job: its first output, such as a reconstruction's images or a training's weights."""
     return str(record["result"])

@@ -1,4 +1,4 @@
-"""`reprior trace`: the chain from a cell of a table, or any file, back to the downloads, each link checked."""
+"""`reprior trace`: the chain from a cell of a table, or any file, back to the downloads. Every link is checked."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from reprior.provenance.lineage import Broken, Lineage, name
 
 
 def trace(target: str, plan: Plan, root: Path, every: bool = False) -> str:
-    """How `target`, a cell (study/case/method), an artifact (study/artifact) or a file, came about.
+    """How `target` was made: a cell (study/case/method), an artifact (study/artifact) or a file.
 
-    Of many alike, such as the batches of a cell, the first is shown, unless `every`; all are checked.
+    Of many similar jobs, such as the batches of a cell, only the first is shown, unless `every`. All are checked.
     """
     lineage = Lineage(root, read_records(root / plan.config.results, root / plan.config.data))
     found = _found(target, plan, lineage)
@@ -36,12 +36,12 @@ class _Found:
 
     heading: str
     files: Sequence[str]
-    """The end of the chain."""
+    """The files at the end of the chain."""
     artifacts: Sequence[Record] = ()
     """The jobs that made the tables and figures that show it."""
 
     def shown(self) -> list[str]:
-        """One line a table or figure."""
+        """One line per table or figure."""
         return [f"shown in {', '.join(sorted(artifact['outputs']))}" for artifact in self.artifacts]
 
 
@@ -70,12 +70,12 @@ def _cell(study: StudyPlan, case: CasePlan, method: str, plan: Plan, lineage: Li
 
 
 def _between(files: Sequence[str], artifact: Record, lineage: Lineage) -> list[Broken]:
-    """What is broken between an artifact and these files: what else it shows is not asked."""
+    """What is broken between an artifact and these files. Its other inputs are not checked."""
     return [link for link in lineage.broken(artifact) if link.file in (*files, *artifact["outputs"])]
 
 
 def _as_recorded(target: str, lineage: Lineage) -> str | None:
-    """A path as the records name it, however it was given; None if there is no such file or record."""
+    """The path as the records write it, relative or absolute; None if there is no such file or record."""
     path = lineage.root / target
     names = (target, os.path.relpath(path, lineage.root), path.absolute().as_posix())
     known = next((file for file in names if file in lineage.records), None)
@@ -92,7 +92,7 @@ def _unknown(target: str, plan: Plan) -> str:
 
 @dataclass
 class _Tree:
-    """Draws jobs over the jobs that made what they read."""
+    """Draws a tree of jobs. Below each job: the jobs that made its inputs."""
 
     lineage: Lineage
     broken: Mapping[str, Sequence[Broken]]
@@ -102,13 +102,13 @@ class _Tree:
     drawn: set[str] = field(default_factory=set)
 
     def forest(self, files: Iterable[str]) -> list[str]:
-        """One tree a file; those that a job made together are one."""
+        """One tree per file. Files that one job made share a tree."""
         jobs = {name(job): job for job in map(self.lineage.records.get, files) if job}
         lost = [[f"no record  {file}"] for file in self.lineage.lost(files)]
         return [line for block in [*self._blocks(list(jobs.values())), *lost] for line in block]
 
     def _blocks(self, jobs: Sequence[Record]) -> Iterator[list[str]]:
-        """A tree for each job, or for the first of those of one stage. Downloads differ: each has its own licence."""
+        """A tree for the first job of each stage, or for every job. Downloads are all shown: each has a licence."""
         for stage in dict.fromkeys(job["stage"] for job in jobs):
             alike = sorted((job for job in jobs if job["stage"] == stage), key=name)
             shown = alike if self.every or stage == "acquire" else alike[:1]
@@ -148,7 +148,7 @@ class _Tree:
             yield f"licence: {entry.licence}"
 
     def _given(self, file: str, sha256: str) -> list[str]:
-        """What no job made, as far as is known; it may be a download placed by hand, of which the lock knows."""
+        """A file that no job made. The lock may know it as a download placed by hand."""
         return [f"given  {file}  sha256 {sha256[:12]}", *(f"   {line}" for line in self._origin(file))]
 
 
@@ -168,11 +168,11 @@ def _short(commit: str) -> str:
 
 
 def _mend(plan: Plan, broken: Mapping[str, Sequence[Broken]]) -> list[str]:
-    """What is broken and what to do; empty if nothing is."""
+    """What is broken and how to repair it; empty if nothing is broken."""
     links = [link for found in broken.values() for link in found]
     remake = " ".join(dict.fromkeys(link.remake for link in links))
     command = f"snakemake --cores all --config scale={plan.config.scale} --forcerun {remake}"
-    advice = f"to make anew what is broken, and what hangs on it: {command}"
+    advice = f"to remake what is broken and all that depends on it: {command}"
     return [*(f"BROKEN  {link.file} {link.reason}" for link in links), advice] if links else []
 
 
@@ -188,5 +188,5 @@ def _holds(plan: Plan, lineage: Lineage, jobs: Sequence[Record], files: Sequence
 
 
 def _ours(file: str, plan: Plan) -> bool:
-    """Whether it lies where the workflow writes: else it is the user's own, and nobody made it."""
+    """Whether it is in a folder where the workflow writes. Other files are the user's own, which no job made."""
     return any(Path(file).is_relative_to(folder) for folder in (plan.config.results, plan.config.data))

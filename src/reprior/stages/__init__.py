@@ -1,1 +1,1 @@
-"""One file a stage: a function that turns files into objects, calls the part that does the work, and writes files."""
+"""One file per stage: a function that reads files into objects, calls the code that does the work, and writes files."""

@@ -13,12 +13,12 @@ from reprior.machine.files import save_tensors
 
 
 def convert(checkpoint: Path, generator: Mapping[str, Any], layout: str, out: Path) -> None:
-    """Turn a published checkpoint into weights of one of our generators; what does not fit is told and not written."""
+    """Convert a published checkpoint to weights of one of our generators. UserError if it does not fit."""
     network = build_generator(generator)
     held = read_checkpoint(checkpoint)
     try:
         state = network.converted(held, layout)
-    except UserError as error:  # which knows names of tensors, not of files
+    except UserError as error:  # it names tensors but not the file
         raise UserError(f"{checkpoint}: {error}") from error
     check_fit(network.state_dict(), state, checkpoint)
     save_tensors(out, state, {"generator": dict(generator), "source": checkpoint.name, "layout": layout})

@@ -14,7 +14,7 @@ from reprior.seeds import rng_for
 
 
 def observe(images: Path, case: Mapping[str, Any], out: Path) -> None:
-    """Measure one batch of images: y = A x + e, e of deviation `noise` or of the expected norm `noise_norm`."""
+    """Measure one batch of images: y = A x + e. The noise e has deviation `noise` or expected norm `noise_norm`."""
     tensors, meta = load_tensors(images)
     x, ids = tensors["images"], meta["ids"]
     operator = make_operator(case["study"], case["case"], case["operator"], x.shape[1:])

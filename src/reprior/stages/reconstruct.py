@@ -35,11 +35,11 @@ def reconstruct(
     checkpoint_seconds: float = 60,
     identity: str = "",
 ) -> None:
-    """Run one method on one batch; writes `out` and, beside it, a .json that says how it came about.
+    """Run one method on one batch. Writes `out` and, next to it, a .json that says how it was made.
 
-    `starts` are what the method begins from, {its argument: {file: a result, step: of which it is the state, if any}},
-    and `marks` the steps from which others begin. `identity` stands for all that the result depends on: a checkpoint of
-    another one is not continued.
+    `starts` is what the method starts from: {its argument: {file: a result, step: the step of its state, or None}}.
+    `marks` are the steps from which other methods start. `identity` is a hash of everything the result depends on. A
+    checkpoint with a different identity is not continued.
     """
     where = torch.device(device)
     tensors, meta = load_tensors(observation)
@@ -96,7 +96,7 @@ def reconstruct(
 def _generator(spec: Mapping[str, Any] | None, device: torch.device) -> torch.nn.Module | None:
     if spec is None:
         return None
-    # By name, so that methods without a generator do not hang on its code.
+    # Imported by name, so that methods without a generator do not depend on its code.
     load_generator = import_module("reprior.generators.base").load_generator
     architecture = {key: value for key, value in spec.items() if key != "weights"}
     network: torch.nn.Module = load_generator(architecture, Path(spec["weights"]), device, torch.float32)
@@ -104,28 +104,28 @@ def _generator(spec: Mapping[str, Any] | None, device: torch.device) -> torch.nn
 
 
 def _status(found: Reconstruction) -> list[str]:
-    """Of each image, as the method says; `diverged` wherever the image is not finite."""
+    """The status of each image, as the method says; `diverged` if the image is not finite."""
     finite = found.images.isfinite().flatten(1).all(1).tolist()
     said = found.status or ("ok",) * len(finite)
     return [state if good else "diverged" for state, good in zip(said, finite, strict=True)]
 
 
 def _numbers(found: Reconstruction, watch: Watch) -> dict[str, list[float]]:
-    """What the method tells of each image, and how many values it optimised for it."""
+    """The method's numbers per image, and the number of values that it optimised."""
     numbers = {name: values.tolist() for name, values in found.numbers.items()}
     return numbers if watch.parameters is None else {**numbers, "parameters": [watch.parameters] * len(found.images)}
 
 
 def _marked(watch: Watch, images: int, label: str) -> dict[str, Tensor]:
-    """The states from which other methods begin, under names such as `at.500.variables.z`."""
+    """The states from which other methods start, under names such as `at.500.variables.z`."""
     marked = {f"at.{key}": tensor for key, tensor in watch.marked.items()}
     if any(len(tensor) != images for tensor in marked.values()):
-        raise UserError(f"method {label}: its optimisation is not one of an image each, so none can begin within it")
+        raise UserError(f"method {label}: its optimisation is not separate per image, so none can start from its steps")
     return marked
 
 
 def _start(path: Path, step: int | None, device: torch.device) -> Reconstruction:
-    """A method's result, or the state that it had after `step` of its steps."""
+    """A method's result or, if `step` is given, its state after that number of steps."""
     tensors, meta = load_tensors(path)
     status = tuple(meta["status"])
     if step is None:
@@ -139,7 +139,7 @@ def _start(path: Path, step: int | None, device: torch.device) -> Reconstruction
 
 
 def _finished(device: torch.device) -> float:
-    """The time at which everything queued on the device is done."""
+    """Wait until everything queued on the device is done; return the time."""
     if device.type in ("cuda", "mps"):
         getattr(torch, device.type).synchronize()
     return time.perf_counter()

@@ -9,6 +9,6 @@ from reprior.training.run import train_network
 
 
 def train(weights: Path, *, checkpoint_seconds: float = 60, **arguments: Any) -> None:
-    """Train a network; what it must not lose when it is stopped lies beside its weights."""
+    """Train a network. Its checkpoint and log are next to the weights, so that it can continue if stopped."""
     checkpoint, log = (weights.with_name(f".{weights.stem}{suffix}") for suffix in (".checkpoint", ".jsonl"))
     train_network(weights, checkpoint=checkpoint, log=log, every_seconds=checkpoint_seconds, **arguments)

@@ -26,7 +26,7 @@ PIXELS = np.random.default_rng(0).integers(0, 256, (218, 178, 3), dtype=np.uint8
 
 def picture() -> bytes:
     content = io.BytesIO()
-    Image.fromarray(PIXELS).save(content, "PNG")  # exact; the reader goes by content and not by suffix
+    Image.fromarray(PIXELS).save(content, "PNG")  # exact; the reader looks at the content, not at the suffix
     return content.getvalue()
 
 

@@ -1,4 +1,4 @@
-"""LSUN's database in its zip, made up."""
+"""A made-up LSUN database in its zip."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ def test_an_unknown_digit_is_told_of(tmp_path: Path, name: str) -> None:
         b"<html>Quota exceeded</html>",
         b"",
     ],
-    ids=itertools.count(),  # a gzip file holds the time at which it was made
+    ids=itertools.count(),  # a gzip file holds the time when it was made
 )
 def test_what_is_no_file_of_digits_is_told(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(UserError, match=r"t10k-images-idx3-ubyte.gz: .*fetch it again"):
@@ -92,4 +92,4 @@ def test_the_real_digits(shared_data: Path, tmp_path: Path) -> None:
     images = digits.load(digits.ids(0, 2000))
     assert list(labels[:4]) == [5, 0, 4, 1]
     middle = images[:, 0, 12:16, 12:16].mean(axis=(1, 2))
-    assert middle[labels[:2000] == 0].mean() < 0.15 < 0.6 < middle[labels[:2000] == 1].mean()  # a nought is hollow
+    assert middle[labels[:2000] == 0].mean() < 0.15 < 0.6 < middle[labels[:2000] == 1].mean()  # a zero is hollow

@@ -58,7 +58,7 @@ def test_more_than_8_bits_are_refused(pixels: np.ndarray) -> None:
 
 def test_exif_orientation_is_applied_only_when_asked_for() -> None:
     exif = Image.Exif()
-    exif[0x0112] = 6  # to be turned clockwise by a quarter
+    exif[0x0112] = 6  # turn clockwise by 90 degrees
     content = encoded(COLOUR, exif=exif)
     assert np.array_equal(np.asarray(photograph(content, "x", upright=True)), np.rot90(COLOUR, -1))
     assert np.array_equal(np.asarray(photograph(content, "x")), COLOUR)

@@ -23,7 +23,7 @@ STEPS = 5
 
 @pytest.fixture
 def weights(tmp_path: Path) -> Path:
-    """Of a narrow network that has seen a few batches, so that its statistics are those of no single one."""
+    """Weights of a narrow network that has seen a few batches, so that its statistics are not those of one batch."""
     generator = DCGAN(channels=2, latent=4)
     rng = torch.Generator().manual_seed(0)
     for parameter in generator.parameters():
@@ -101,7 +101,7 @@ def test_iagan_tunes_all_weights_and_no_statistics(problem: Problem, generator: 
 
 
 def _descended(problem: Problem, generator: Generator, z: Tensor, adam: torch.optim.Adam) -> Tensor:
-    """The image of the last loss, as the methods keep it: before the last step."""
+    """The image before the last step, as the methods keep it: the last loss is of this image."""
     for _ in range(STEPS):
         adam.zero_grad()
         x = generator.image(z)

@@ -1,4 +1,4 @@
-"""A generator run from the features of a stage: G(z) = G2(G1(z)) for each of them."""
+"""A generator run from the features of a stage: G(z) = G2(G1(z)) for each stage."""
 
 from __future__ import annotations
 

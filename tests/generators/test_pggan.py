@@ -11,7 +11,7 @@ from reprior.generators.pggan import PGGAN, normalise
 
 @pytest.fixture
 def narrow(monkeypatch: pytest.MonkeyPatch) -> PGGAN:
-    """The real thing but for its width, with biases and scales that are not what they start from."""
+    """The real network except for its width, with biases and scales that differ from their initial values."""
     monkeypatch.setattr(pggan, "WIDEST", 6)
     generator = PGGAN(size=256).double()
     rng = torch.Generator().manual_seed(0)
@@ -43,12 +43,12 @@ def test_runs_at_full_size() -> None:
     generator = build_generator({"name": "pggan"}).eval().requires_grad_(False)
     image = generator.image(torch.randn(1, 512, generator=torch.Generator().manual_seed(0)))
     assert image.shape == (1, 3, 1024, 1024)
-    # factors and pixel norm keep the scale of what goes through: an untrained network is neither flat nor exploding
+    # factors and pixel norm keep the scale of the features: an untrained network is neither flat nor exploding
     assert 0.1 < image.std() < 1
 
 
 def test_factors_are_those_of_the_release() -> None:
-    """Its dense layer has the gain sqrt(2) / 4 and a fan-in of 512; a convolution sqrt(2) and nine times its input."""
+    """Its dense layer has gain sqrt(2) / 4 and fan-in 512; a convolution has gain sqrt(2) and fan-in 9 x its input."""
     scales = PGGAN(size=256).scales
     assert scales[0][0].scale.item() == pytest.approx(1 / 64)
     assert scales[0][1].scale.item() == pytest.approx(1 / 48)
@@ -56,7 +56,7 @@ def test_factors_are_those_of_the_release() -> None:
 
 
 def test_equals_the_ported_order_of_operations(narrow: PGGAN) -> None:
-    """The public port normalises before each convolution, and this one after: written out the port's way."""
+    """The public port normalises before each convolution, ours after. This test uses the port's order."""
     z = torch.randn(2, 6, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     h = z.reshape(2, 6, 1, 1)
     for scale, convs in enumerate(narrow.scales):

@@ -1,4 +1,4 @@
-"""Checkpoints in their publishers' forms, written anew here: converted, they make the same images."""
+"""The publishers' networks, rewritten here: their checkpoints, once converted, make the same images."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_began_makes_the_publishers_images(publisher: type[nn.Module], size: int
 
 
 class ConvModule(nn.Module):
-    """mmagic's: a bias where there is no normalisation."""
+    """mmagic's: it has a bias if it has no normalisation."""
 
     def __init__(self, before: int, after: int, *geometry: int, normalised: bool = True) -> None:
         super().__init__()
@@ -118,7 +118,7 @@ def test_dcgan_is_that_of_the_pytorch_examples() -> None:
 
 
 def _used(network: nn.Module) -> None:
-    """Normalisation as after a training: every weight and statistic is another than the one it starts from."""
+    """Normalisation as after a training: every weight and statistic differs from its initial value."""
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             for tensor in (module.weight, module.bias, module.running_mean, module.running_var):
@@ -166,7 +166,7 @@ def test_pggan_makes_the_images_of_the_port(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 class Karras:
-    """The authors' networks on arrays in TensorFlow's order; `fused` is how the released code trains them."""
+    """The authors' networks on arrays in TensorFlow's order; `fused`: as the released code trains them."""
 
     def __init__(self, width: int, size: int, fused: bool) -> None:
         rng = torch.Generator().manual_seed(3)
@@ -205,7 +205,7 @@ class Karras:
         return self._layer(h.repeat_interleave(2, 2).repeat_interleave(2, 3), name)
 
     def _up(self, h: Tensor, name: str) -> Tensor:
-        """A 4x4 kernel, the sum of the 3x3 one at four places, in the gradient of a convolution with stride 2."""
+        """The gradient of a convolution with stride 2. Its 4x4 kernel is the sum of the 3x3 one at four places."""
         weight = self.state[f"{name}/weight"] * math.sqrt(2) / math.sqrt(9 * h.shape[1])
         padded = functional.pad(weight, (0, 0, 0, 0, 1, 1, 1, 1))
         kernel = padded[1:, 1:] + padded[:-1, 1:] + padded[1:, :-1] + padded[:-1, :-1]
@@ -227,7 +227,7 @@ def test_pggan_makes_the_authors_images(fused: bool, monkeypatch: pytest.MonkeyP
     theirs = Karras(4, 256, fused)
     held = {f"2/{name}": value for name, value in theirs.state.items()}
     others = {f"{n}/{name}": torch.zeros_like(value) for n in (0, 1) for name, value in theirs.state.items()}
-    # our factors are of single precision, as everything in the files is
+    # our factors are in single precision, like everything in the files
     _makes_the_same(PGGAN(size=256), PGGAN.converted(others | held, "karras"), theirs, within=1e-5)
 
 
@@ -254,7 +254,7 @@ def _makes_the_same(
         (DCGAN, "mmagic", {"state_dict": 3}, "no tensor 'generator.noise2feat.conv.weight', but nothing"),
         (PGGAN, "ptrblck", {"2/lod": torch.zeros(())}, "no tensor 'output.conv.weight'"),
         (PGGAN, "karras", {"features.0.conv.weight": torch.zeros(2)}, "no tensor '2/4x4/Dense/weight'"),
-        (PGGAN, "keras", {}, "layout 'keras': is none of this generator's, which are karras, ptrblck"),
+        (PGGAN, "keras", {}, "layout 'keras': is not one of this generator's layouts: karras, ptrblck"),
     ],
 )
 def test_a_checkpoint_of_another_layout_is_refused(
@@ -280,7 +280,7 @@ def test_the_public_began_makes_faces(shared_data: Path, tmp_path: Path) -> None
 
 
 def _mean_face(shared_data: Path) -> Tensor:
-    """Of the CelebA test images that CSGM published, cropped as this BEGAN's training images nearly were."""
+    """Mean of the CelebA test images that CSGM published, cropped nearly as this BEGAN's training images."""
     import io
     import zipfile
 

@@ -47,7 +47,7 @@ def _train(
     keep: Callable[[int, Generator], object] = _nothing,
     **more: object,
 ) -> GAN:
-    """Train as a job does: a checkpoint after every step, and going on from one that is there."""
+    """Train as a job does, with a checkpoint after every step. Continue from a checkpoint if there is one."""
     recipe = read_recipe({"objective": objective, "steps": steps, **RECIPES[objective], **more})
     trainer = GAN(build_generator(spec), recipe)
     watch = Watch(checkpoint=folder / "checkpoint.safetensors", every_seconds=0, fingerprint=str(more))

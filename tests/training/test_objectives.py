@@ -55,7 +55,7 @@ def test_every_objective_trains_every_generator(objective: str, spec: dict, face
 @pytest.mark.parametrize("lambda_k", [0.001, 0.4])
 def test_k_follows_its_closed_form_and_stays_within_0_and_1(lambda_k: float) -> None:
     objective = _objective("began", gamma=0.7, lambda_k=lambda_k)
-    objective.discriminator.forward = lambda v: torch.zeros_like(v)  # so that L(v) is the mean of |v|
+    objective.discriminator.forward = lambda v: torch.zeros_like(v)  # L(v) is then the mean of |v|
     k, seen = 0.0, []
     for real, fake in [(0.2, 0.9), (1.0, 0.1), (0.9, 0.2), (1.0, 0.1), (1.0, 0.0), (1.0, 0.0), (0.5, 0.6), (0.1, 1.0)]:
         loss, numbers = objective.loss_discriminator(torch.full((2, 3, 8, 8), real), torch.full((2, 3, 8, 8), -fake), 0)

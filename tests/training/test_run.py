@@ -43,7 +43,7 @@ def _run(folder: Path, recipe: dict[str, Any], dataset: dict[str, Any] = DATASET
 
 @pytest.fixture
 def fitted(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Errors that candidates are said to have, one after the other, in the place of a fit."""
+    """Errors that the candidates get, one after the other, instead of those of a fit."""
     made_up: list[float] = []
 
     def fit(generator: Generator, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -1,4 +1,4 @@
-"""What the data sets of aligned CelebA photographs share: 178 x 218 pixels, cut in one of five ways in use."""
+"""Shared by the data sets of aligned CelebA photographs: 178 x 218 pixels, and the five crops in use."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from reprior.datasets.base import Array, Dataset
 from reprior.datasets.photographs import SCALED, pictures, square
 
 PARTITIONS = {"train": (1, 162_770), "validation": (162_771, 182_637), "test": (182_638, 202_599)}
-"""First and last image of the official partitions."""
+"""First and last image of each official partition."""
 
 CROPS = {
     "carpedm20": (25, 50, 128),
@@ -22,12 +22,15 @@ CROPS = {
     "csgm": (35, 55, 108),
     "began-box": (32, 68, 116),
 }
-"""Left, top and side: those of carpedm20's BEGAN, of generator-surgery, of PGGAN's data tool, the centre of CSGM and
-NPGD, and the box that shows faces as the public BEGAN of 64 pixels saw them. The IAGAN paper states none."""
+"""Left, top and side of each crop.
+
+The crops are those of carpedm20's BEGAN, of generator-surgery, of PGGAN's data tool, and of CSGM and NPGD (the centre).
+`began-box` shows faces as the public BEGAN of 64 pixels saw them. The IAGAN paper states no crop.
+"""
 
 
 class AlignedFaces(Dataset):
-    """Ids are the official six-digit file names; a subclass says which of them there are."""
+    """Ids are the official six-digit file names; a subclass lists which of them it has."""
 
     def __init__(self, path: Path, folder: str, *, crop: str, size: int, resize: str) -> None:
         self.path = path
@@ -51,7 +54,7 @@ class AlignedFaces(Dataset):
 
 
 def partition_list() -> str:
-    """The content of the official `list_eval_partition.txt`, which therefore need not be downloaded."""
+    """The content of the official `list_eval_partition.txt`, so that it need not be downloaded."""
     lines = (
         f"{number:06d}.jpg {code}\r\n"
         for code, (first, last) in enumerate(PARTITIONS.values())

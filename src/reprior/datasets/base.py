@@ -1,4 +1,4 @@
-"""What every data set offers, and what the drawn ones share. Free of torch, so that rendering jobs start fast."""
+"""The base of every data set, and what the drawn ones share. Imports no torch, so that rendering jobs start fast."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from reprior.errors import UserError
 from reprior.seeds import seed_for
 
 Array = NDArray[np.floating[Any]]
-"""Float32 throughout; the type is wider because NumPy's own hints promise no more of float32 times a number."""
+"""Always float32. The type is wider because NumPy's type hints do not say that float32 times a number is float32."""
 
 CHUNK = 16
-"""Images drawn at a time: their planes stay in a core's cache. No image depends on it."""
+"""Number of images drawn at a time, so that their planes fit in a core's cache. No image depends on it."""
 
 
 class Dataset(ABC):
@@ -30,7 +30,7 @@ class Dataset(ABC):
 
     image_shape: tuple[int, int, int]
     steps: tuple[str, ...]
-    """What was done to each photograph, or how an image was made: kept with the prepared images."""
+    """What was done to each photograph, or how an image was made. Stored with the prepared images."""
 
     @property
     @abstractmethod
@@ -39,16 +39,16 @@ class Dataset(ABC):
 
     @property
     def size(self) -> int:
-        """How many images there are."""
+        """The number of images."""
         return len(self.names)
 
     def ids(self, first: int, count: int) -> list[str]:
-        """The `count` ids from position `first` of the data set's own order."""
+        """The `count` ids from position `first`, in the data set's own order."""
         self._check_range(first, count)
         return [self.names[position] for position in range(first, first + count)]
 
     def chosen(self, seed: int, first: int, count: int) -> list[str]:
-        """The `count` ids from position `first` of an order drawn from `seed`, which more images only lengthen."""
+        """The `count` ids from position `first`, in an order drawn from `seed`. A larger `count` only adds ids."""
         self._check_range(first, count)
 
         def order(name: str) -> int:
@@ -58,7 +58,7 @@ class Dataset(ABC):
 
     @abstractmethod
     def load(self, ids: Sequence[str]) -> Array:
-        """Images [N, C, H, W] in [0, 1], in the order of `ids`; C is 3, but for one data set that has a choice."""
+        """Images [N, C, H, W] in [0, 1], in the order of `ids`; C is 3 unless a data set has the setting `channels`."""
 
     def _check_known(self, ids: Sequence[str], known: Container[str]) -> None:
         for name in ids:
@@ -77,7 +77,7 @@ class Dataset(ABC):
 
 
 class Numbers(Sequence[str]):
-    """Ids that are numbers: `first` to `last`, with zeros in front up to `digits`."""
+    """Ids that are numbers: `first` to `last`, padded with zeros to `digits` digits."""
 
     def __init__(self, first: int, last: int, digits: int = 1) -> None:
         self._range = range(first, last + 1)
@@ -87,7 +87,7 @@ class Numbers(Sequence[str]):
         return len(self._range)
 
     def __contains__(self, name: object) -> bool:
-        # Python refuses to read numbers of thousands of digits.
+        # Python refuses to convert strings of thousands of digits.
         number = int(name) if isinstance(name, str) and len(name) < 20 and name.isdecimal() else -1
         return number in self._range and name == self._written(number)
 
@@ -98,7 +98,7 @@ class Numbers(Sequence[str]):
     def __getitem__(self, position: slice) -> list[str]: ...
 
     def __getitem__(self, position: int | slice) -> str | list[str]:
-        """The id at a position, or those of a slice."""
+        """The id at a position, or the ids of a slice."""
         if isinstance(position, slice):
             return [self._written(number) for number in self._range[position]]
         return self._written(self._range[position])
@@ -108,7 +108,7 @@ class Numbers(Sequence[str]):
 
 
 class Drawn(Dataset):
-    """Images drawn from a seed made of data set, split and id: "000000" to "999999"."""
+    """Images drawn from a seed that depends on data set, split and id. Ids are "000000" to "999999"."""
 
     names = Numbers(0, 999_999, 6)
 
@@ -122,7 +122,7 @@ class Drawn(Dataset):
         """Draws a few images [N, 3, H, W]."""
 
     def load(self, ids: Sequence[str]) -> Array:
-        """Draws the images [N, 3, H, W] in [0, 1], in threads: NumPy lets go of the interpreter's lock."""
+        """Draws the images [N, 3, H, W] in [0, 1], in threads, since NumPy releases the interpreter's lock."""
         for name in ids:
             self._check(name)
         images = np.empty((len(ids), *self.image_shape), np.float32)
@@ -145,7 +145,7 @@ def edge(distance: Array, softness: Array | float) -> Array:
     t += 0.5
     np.maximum(t, 0, out=t)
     np.minimum(t, 1, out=t)
-    # 3 t^2 - 2 t^3 by products only: they round alike for any batch, which powers need not.
+    # 3 t^2 - 2 t^3 from products only: they round the same way in any batch. Powers may not.
     s = t * -2
     s += 3
     s *= t
@@ -161,7 +161,7 @@ def glow(squared: Array) -> Array:
 
 
 def paint(image: Array, colour: Array, cover: Array) -> None:
-    """Lays a colour [N, 3, 1 or H, 1 or W] over image [N, 3, H, W] in place, where cover [N, H, W] says."""
+    """Paints a colour [N, 3, 1 or H, 1 or W] over image [N, 3, H, W] in place. Cover [N, H, W] is its opacity."""
     step = colour - image
     step *= cover[:, None]
     image += step

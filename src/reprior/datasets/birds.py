@@ -1,4 +1,4 @@
-"""Caltech-UCSD Birds 200, the square about each bird: images that a generator of faces has never seen."""
+"""Caltech-UCSD Birds 200, a square around each bird: images that a generator of faces has never seen."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ SOURCES = {
 
 
 class Birds(Dataset):
-    """Ids are the names of the files without `.jpg`; the order is that of the official lists.
+    """Ids are the file names without `.jpg`, in the order of the official lists.
 
-    Each bird is cut out as by StackGAN and by GlowIP of the hybrid paper's group: a square about the middle of its
-    bounding box, of half side 0.75 max(width, height), without what lies beyond the photograph; what there is of it
-    is scaled to a square. GlowIP scales with scikit-image, to which `bilinear` comes nearest.
+    Each bird is cropped as in StackGAN and in GlowIP, by the hybrid paper's group: a square around the middle of its
+    bounding box, of half side 0.75 max(width, height). What lies outside the photograph is cut off, and the rest is
+    scaled to a square. GlowIP scales with scikit-image; `bilinear` is the closest filter to it.
 
-    The paper leaves open: which release, which birds and how they were cut. Ours is the later release, because the
-    earlier one may not be had any more.
+    The paper leaves open which release, which birds and how they were cropped. The default is the later release,
+    because the earlier one may no longer be available.
     """
 
     def __init__(

@@ -28,7 +28,7 @@ SOURCES = (
 
 
 class BirdsGlowIP64(Dataset):
-    """Ids are positions in the test partition of CUB-200-2011, from 0: that of `birds` in its own order."""
+    """Ids are positions, from 0, in the test partition of CUB-200-2011, in the order of the data set `birds`."""
 
     image_shape = (3, 64, 64)
     names = [Path(source).stem for source in SOURCES]

@@ -1,4 +1,4 @@
-"""The 64 test images of CelebA that CSGM, PGD-GAN and NPGD are run on, from CSGM's own zip of 0.4 MB."""
+"""The 64 test images of CelebA that CSGM, PGD-GAN and NPGD use, from CSGM's own zip of 0.4 MB."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SOURCES = ("celeba/csgm_celebAtest.zip",)
 
 
 class CelebACSGM64(AlignedFaces):
-    """Ids are CelebA's, 182638 to 182701; the images are the originals, so each is the same as in `celeba`."""
+    """Ids are CelebA's, 182638 to 182701. The files are the originals, so each image is the same as in `celeba`."""
 
     names = Numbers(182_638, 182_701, digits=6)
 

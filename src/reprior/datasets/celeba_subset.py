@@ -13,7 +13,7 @@ SOURCES = ("celeba/celeba_subset.tar",)
 
 
 class CelebASubset(AlignedFaces):
-    """Ids are CelebA's, those of the partition that the archive holds, in the official order."""
+    """Ids are CelebA's: those of the partition that are in the archive, in the official order."""
 
     def __init__(
         self,

@@ -54,7 +54,7 @@ class Release2011:
 
 
 class Release2010:
-    """Archives of the photographs, of the lists and of one annotation a photograph."""
+    """Three archives: the photographs, the lists, and one annotation per photograph."""
 
     folder = "images/"
 
@@ -85,7 +85,7 @@ class Release2010:
 def _understood(path: Path) -> Iterator[None]:
     try:
         yield
-    except Exception as error:  # SciPy raises whatever a damaged annotation leads it to
+    except Exception as error:  # a damaged annotation can make SciPy raise anything
         if isinstance(error, UserError):
             raise
         raise UserError(f"{path}: does not hold what CUB-200 does ({error!r}); remove it and fetch it again") from error
@@ -98,17 +98,17 @@ def _table(content: bytes) -> dict[str, list[str]]:
 
 
 def _whole(numbers: Sequence[str]) -> Bounds:
-    """Whole numbers, cut off as GlowIP does."""
+    """The numbers as integers, truncated as in GlowIP."""
     left, top, width, height = (int(float(number)) for number in numbers)
     return left, top, width, height
 
 
 def _annotated(content: bytes) -> Bounds:
-    """The bounds in a Matlab file, whose `bbox` holds the positions of the four sides."""
+    """The bounds from a Matlab file. Its `bbox` holds the positions of the four sides."""
     from scipy.io import loadmat
 
     box = loadmat(BytesIO(content), squeeze_me=True, variable_names=["bbox"])["bbox"]
     left, right = sorted((int(box["left"]), int(box["right"])))
-    # Which of these two is the upper one, users of the data set do not agree on.
+    # Users of the data set disagree on which of these two is the upper one.
     top, bottom = sorted((int(box["top"]), int(box["bottom"])))
     return left, top, right - left, bottom - top

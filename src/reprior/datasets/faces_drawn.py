@@ -71,7 +71,7 @@ FACTORS: dict[str, tuple[float, float]] = {
     "collar": (0, 1),
     "texture": (0.3, 1),
 }
-"""Every factor and the range that it is drawn from, uniformly and independently of the others."""
+"""Every factor and its range. Each factor is drawn uniformly and independently of the others."""
 
 SKIN = [(0.98, 0.85, 0.76), (0.94, 0.76, 0.64), (0.84, 0.63, 0.48), (0.66, 0.45, 0.32), (0.42, 0.27, 0.19)]
 HAIR = [
@@ -112,7 +112,7 @@ CLOTHES = [
 ]
 
 STRANDS = 256
-"""Knots of the random profile across the hair."""
+"""Number of knots of the random profile across the hair."""
 EYES = slice(12, 50)
 """The rows that eyes and glasses can reach in any pose."""
 MOUTH = slice(30, 64)
@@ -148,10 +148,10 @@ class FacesDrawn(Drawn):
 
 @dataclass
 class Sitter:
-    """What the layers of a batch share: planes [N, H, W], factors and the head's half-axes a, b [N, 1, 1].
+    """Shared by all layers of a batch: planes [N, H, W], factors and the head's half-axes a, b [N, 1, 1].
 
-    x and y are pixels in the head's own frame, front_x turns with the yaw, `soft` is a pixel's width there; the
-    image is [N, 3, H, W], colours are [N, 3, 1, 1].
+    x and y are pixel positions in the head's own frame, and `soft` is a pixel's width there. front_x is x turned with
+    the yaw. The image is [N, 3, H, W]; colours are [N, 3, 1, 1].
     """
 
     f: dict[str, Array]
@@ -199,7 +199,7 @@ def _pose(f: dict[str, Array], grain: Array, strands: Array) -> Sitter:
     count, size, _ = grain.shape
     axis = (np.arange(size, dtype=np.float32) + 0.5) * np.float32(2 / size) - 1
     u, v = axis - f["shift_x"], axis[:, None] - f["shift_y"]
-    # cos and sin from the tangent of half the angle: no library function whose rounding could depend on the batch
+    # cos and sin from the tangent of half the angle: the rounding of library functions could depend on the batch
     half = f["roll"] * 0.5
     cos, sin = (1 - half * half) / (1 + half * half), 2 * half / (1 + half * half)
     x, y = (u * cos + v * sin) / f["scale"], (v * cos - u * sin) / f["scale"]
@@ -376,7 +376,7 @@ def _nose(s: Sitter) -> None:
 
 
 def _mouth_line(s: Sitter, x: Array) -> tuple[Array, Array, Array]:
-    """Half-width, place along it squared, and height of the mouth."""
+    """Half-width of the mouth, the square of the relative position across it, and its height."""
     f = s.f
     half = 0.145 + 0.06 * f["mouth_width"] + 0.03 * np.maximum(f["smile"], 0)
     q = x / half

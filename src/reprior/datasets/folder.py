@@ -17,16 +17,16 @@ from reprior.types import Count
 
 
 class Folder(Dataset):
-    """Ids are the names of the files without their ends, sorted. Hidden files and subfolders are not looked at.
+    """Ids are the file names without their suffixes, sorted. Hidden files and subfolders are ignored.
 
-    `path` is seen from the project's top folder. `fit: centre-crop` takes the largest square in the middle and scales
-    it by Lanczos' filter; `exact` takes images that are `size` x `size` already, as they are.
+    A relative `path` starts at the project's top folder. `fit: centre-crop` takes the largest square in the middle and
+    scales it with the Lanczos filter; `exact` takes images that already are `size` x `size` and does not change them.
 
-    Pictures are turned as their EXIF orientation says, what is transparent becomes white, and more than 8 bits per
-    channel are refused. With `channels: 3` levels of grey become colours, with `channels: 1` colours become grey.
+    Images are turned as their EXIF orientation says. Transparent pixels become white. More than 8 bits per channel are
+    refused. With `channels: 3` grey becomes colour; with `channels: 1` colour becomes grey.
 
-    The files are not among Snakemake's inputs: a changed or added file makes nothing run again by itself. After such a
-    change, force the set's images: `--forcerun data/images/<scale>/<study>/<set>/*.safetensors`.
+    The files are not inputs of Snakemake, so a changed or added file reruns nothing. After such a change, force the
+    set's images: `--forcerun data/images/<scale>/<study>/<set>/*.safetensors`.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Folder(Dataset):
     def files(self) -> dict[str, Path]:
         """The files by their ids."""
         if not self.path.is_dir():
-            raise UserError(f"{self.path}: is not a folder; give `path` of the data set `folder` one with images")
+            raise UserError(f"{self.path}: is not a folder; set `path` of the data set `folder` to a folder of images")
         files: dict[str, Path] = {}
         for file in sorted(self.path.iterdir(), key=lambda file: (file.stem, file.suffix)):
             if file.is_file() and not file.name.startswith("."):

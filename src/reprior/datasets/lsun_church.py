@@ -1,4 +1,4 @@
-"""Churches of LSUN (Yu et al. 2015): the 300 photographs of its validation set, some 256 pixels high or wide."""
+"""Churches of LSUN (Yu et al. 2015): the 300 photographs of its validation set, about 256 pixels high or wide."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DATABASE = "church_outdoor_val_lmdb/data.mdb"
 
 
 class LSUNChurch(Dataset):
-    """Ids are the keys of the database, 40 hexadecimal digits each, in their order there, which is the alphabet's."""
+    """Ids are the keys of the database, 40 hexadecimal digits each, in its own order, which is alphabetical."""
 
     def __init__(
         self,
@@ -63,12 +63,12 @@ class LSUNChurch(Dataset):
 
 
 def read_lmdb(path: Path) -> dict[str, bytes]:
-    """All entries of a small LMDB file, by their keys; OSError or ValueError where it is damaged."""
+    """All entries of a small LMDB file by key. Raises OSError or ValueError if the file is damaged."""
     import lmdb
 
     try:
         with lmdb.open(os.fspath(path), subdir=False, readonly=True, lock=False) as database:
-            # Reading beyond the end of a file that is mapped into memory would end the process.
+            # Reading past the end of a memory-mapped file would kill the process.
             if path.stat().st_size < (database.info()["last_pgno"] + 1) * database.stat()["psize"]:
                 raise ValueError("it ends too early")
             with database.begin() as transaction:

@@ -1,4 +1,4 @@
-"""MNIST: 60,000 + 10,000 handwritten digits of 28 x 28 in levels of grey (LeCun et al. 1998)."""
+"""MNIST: 60,000 + 10,000 handwritten digits of 28 x 28 grey pixels (LeCun et al. 1998)."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ SOURCES = {
 }
 SIDE = 28
 MAGIC = 0x0803
-"""Of an idx file of bytes in three dimensions."""
+"""Magic number of an idx file of bytes in three dimensions."""
 MOST = 100_000
-"""Digits: more than MNIST has, few enough for any memory."""
+"""Maximum number of digits read: more than MNIST has, and few enough for any memory."""
 
 
 class MNIST(Dataset):
     """Ids are positions in the official order, "00000" to "59999" or "09999".
 
-    `channels: 1`, the level of grey, is what NPGD works with; `channels: 3` repeats it, for generators of colours.
+    `channels: 1` is the grey level, as NPGD uses it; `channels: 3` repeats it, for generators of colour images.
     """
 
     def __init__(self, raw: Path, *, partition: Literal["train", "test"] = "test", channels: Literal[1, 3] = 1) -> None:

@@ -1,4 +1,4 @@
-"""What data sets of photographs share: reading a picture that may be damaged, cutting a part of it, scaling that."""
+"""Shared by data sets of photographs: reads a picture that may be damaged, crops it and scales it."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from reprior.datasets.base import Array
 from reprior.errors import UserError
 
 Box = tuple[int, int, int, int]
-"""Left, top, right, bottom: the first column and row of a part, and those after its last."""
+"""Left, top, right, bottom: the first column and row of a part, and the ones after its last."""
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
 DEPTH_8 = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr"}
-"""Pillow's names of the kinds of pixels that have 8 bits a channel or fewer."""
+"""Pillow's names of the kinds of pixels with at most 8 bits per channel."""
 
 SCALED = "divide by 255"
-"""The last of the steps of every photograph."""
+"""The last step of every photograph."""
 
 
 def photograph(content: bytes, origin: str, *, upright: bool = False) -> Image.Image:
-    """The RGB picture in the bytes of an image file; `origin` names it in messages.
+    """The RGB picture from the bytes of an image file; `origin` is its name in messages.
 
-    What is transparent is laid over white. `upright` turns it as its EXIF orientation says.
+    Transparent pixels are laid over white. `upright` turns the picture as its EXIF orientation says.
     """
     try:
         with warnings.catch_warnings():
@@ -36,7 +36,7 @@ def photograph(content: bytes, origin: str, *, upright: bool = False) -> Image.I
         picture.load()
         if upright:
             picture = ImageOps.exif_transpose(picture)
-    except Exception as error:  # Pillow's decoders raise whatever damaged bytes lead them to
+    except Exception as error:  # damaged bytes can make Pillow's decoders raise anything
         raise UserError(
             f"{origin}: cannot be read as an image of kind {', '.join(FORMATS)} ({error}); replace or remove it"
         ) from error
@@ -58,7 +58,7 @@ def pictures(archive: Archive, members: Sequence[str]) -> Iterator[Image.Image]:
 def square(picture: Image.Image, box: Box | None, size: int, resize: str) -> Array:
     """The part `box` of a picture, or all of it, at `size` x `size`: [3, size, size] in [0, 1].
 
-    `resize` is Pillow's name of the filter, which sees the part alone and, but for `nearest`, is anti-aliased.
+    `resize` is Pillow's name of the filter. It sees only the part, and is anti-aliased except for `nearest`.
     """
     part = picture.crop(box) if box else picture
     if part.size != (size, size):
@@ -67,7 +67,7 @@ def square(picture: Image.Image, box: Box | None, size: int, resize: str) -> Arr
 
 
 def centre(width: int, height: int) -> Box:
-    """The largest square in the middle; where that is between two pixels, the left or upper one."""
+    """The largest square in the middle. If the middle is between two pixels, the left or upper one counts."""
     side = min(width, height)
     left, top = (width - side) // 2, (height - side) // 2
     return left, top, left + side, top + side

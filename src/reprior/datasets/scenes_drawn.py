@@ -23,7 +23,7 @@ SUN, HAZE, GLASS, BARK, SHADOW = np.array(
 )[:, :, None, None]
 
 NUMBERS = 256
-"""Random numbers per image: more than the layers take."""
+"""Random numbers per image: more than the layers use."""
 
 
 class ScenesDrawn(Drawn):
@@ -118,7 +118,7 @@ class _Landscape:
         paint(self.image, colour, edge(self.y - top, self.pixel))
 
     def _lit(self, at: Array, strength: float) -> Array:
-        """How much brighter a thing at `at` gets to its right, [N, 1, 1]: negative where the sun is on its left."""
+        """How much brighter an object at `at` gets towards its right, [N, 1, 1]: negative if the sun is on its left."""
         return np.where(self.sun_x > at, np.float32(strength), np.float32(-strength))
 
     def _box(self, x: Array, y: Array, half_x: Array | float, half_y: Array | float) -> Array:
@@ -146,7 +146,7 @@ class _Landscape:
         lit = self._lit(at, 0.22)
         paint(self.image, BARK, edge(0.1 - np.maximum(np.abs(x), np.abs(y + 0.3) - 0.3), soft))
         tier = (y + 2.4) * 0.27 + 0.16 * (1 - (np.minimum(np.maximum(-y, 0), 3) * 1.6) % 1)
-        # A conifer's saw-tooth edge, and the ball of a broad-leaved tree; which of them it is, each image's draw says.
+        # The saw-tooth edge of a conifer, and the ball of a broad-leaved tree. Each image's draw decides between them.
         spire = np.minimum(np.minimum(tier - np.abs(x), -0.35 - y), y + 2.4)
         up = y + 1.15
         crown = 0.72 - np.sqrt(x * x + up * up * 0.85) + 0.08 * (np.abs((x * 3 + y * 2) % 2 - 1) - 0.5)

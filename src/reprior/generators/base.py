@@ -1,4 +1,4 @@
-"""What every generator offers, and the one place where its own range becomes [0, 1]."""
+"""The base of every generator, and the only place where its native range becomes [0, 1]."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from reprior.loading import call
 from reprior.machine.files import load_tensors
 
 State = dict[str, Tensor]
-"""What one stage of a network gives to the next: tensors [N, ...] by name."""
+"""Output of one stage of a network and input of the next: tensors [N, ...] by name."""
 Stages = Mapping[str, Callable[[State], State]]
 
 
@@ -23,7 +23,7 @@ class Generator(nn.Module, ABC):
     """A network G from latents [N, *latent_shape] to images.
 
     A subclass in `generators/<name>.py` is made as `Subclass(**settings)`: its keyword-only arguments are its
-    settings (the architecture). Its weights come from a safetensors file. It gives its `stages`, or else `forward`.
+    settings (the architecture). Its weights come from a safetensors file. It defines `stages`, or else `forward`.
     """
 
     latent_shape: tuple[int, ...]
@@ -31,7 +31,7 @@ class Generator(nn.Module, ABC):
     native_range: tuple[float, float] = (-1.0, 1.0)
 
     def stages(self) -> Stages:
-        """The network cut into stages, from coarse to fine: the first takes {z}, the last gives {x}."""
+        """The stages of the network, from coarse to fine. The first takes {z}, the last returns {x}."""
         return {}
 
     def forward(self, z: Tensor) -> Tensor:
@@ -40,16 +40,16 @@ class Generator(nn.Module, ABC):
 
     @property
     def layer_names(self) -> tuple[str, ...]:
-        """Names of the stages whose features can take the latent's place; none where a generator does not say."""
+        """Names of the stages whose features can replace the latent. Empty if a generator does not define `stages`."""
         return tuple(self.stages())[:-1]
 
     def features(self, z: Tensor, layer: str) -> State:
-        """G1: what the stage `layer` gives for latents [N, *latent_shape]."""
+        """G1: the output of the stage `layer` for latents [N, *latent_shape]."""
         stages = self.stages()
         return _run({name: stages[name] for name in self._up_to(layer)}, {"z": z})
 
     def image_from(self, features: State, layer: str) -> Tensor:
-        """G2: the images [N, C, H, W] on the [0, 1] scale of what the stage `layer` gave, so that G(z) = G2(G1(z))."""
+        """G2: images [N, C, H, W] on the [0, 1] scale from the output of stage `layer`, so that G(z) = G2(G1(z))."""
         done = self._up_to(layer)
         return self._scaled(_run({k: v for k, v in self.stages().items() if k not in done}, features)["x"])
 
@@ -65,7 +65,7 @@ class Generator(nn.Module, ABC):
 
     @staticmethod
     def converted(state: Mapping[str, Any], layout: str) -> dict[str, Tensor]:
-        """The state dict of a published checkpoint that names its tensors as `layout` does."""
+        """Our state dict of a published checkpoint, whose tensors are named as in `layout`."""
         raise UserError(f"layout '{layout}': no published weights of this generator can be read")
 
     def image(self, z: Tensor) -> Tensor:
@@ -84,7 +84,7 @@ def _run(stages: Stages, state: State) -> State:
 
 
 def build_generator(spec: Mapping[str, Any]) -> Generator:
-    """An untrained generator from its spec, such as `{name: began, size: 64}`; global random state stays as it was."""
+    """An untrained generator from its spec, such as `{name: began, size: 64}`. Keeps the global random state."""
     with torch.random.fork_rng(devices=[]):
         generator: Generator = call("generator", spec, {})
     return generator
@@ -93,7 +93,7 @@ def build_generator(spec: Mapping[str, Any]) -> Generator:
 def load_generator(
     spec: Mapping[str, Any], weights: Path, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
 ) -> Generator:
-    """A trained generator, ready to be inverted: weights frozen and in channels-last order, evaluation mode."""
+    """A trained generator for inversion: weights frozen and in channels-last order, evaluation mode."""
     generator = build_generator(spec)
     tensors, _ = load_tensors(weights)
     check_fit(generator.state_dict(), tensors, weights)
@@ -103,7 +103,7 @@ def load_generator(
 
 
 def check_fit(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], weights: Path) -> None:
-    """UserError where weights `found` in the file `weights` are not those that a generator expects."""
+    """Raises UserError if the tensors `found` in the file `weights` are not the `expected` ones of a generator."""
     for key in (*expected, *found):
         wanted, given = (tuple(t[key].shape) if key in t else "no such tensor" for t in (expected, found))
         if wanted != given:

@@ -15,10 +15,10 @@ from reprior.generators.layouts import from_layout, renamed
 from reprior.types import Count
 
 COARSEST = 8
-"""The side of the first scale."""
+"""Side of the first scale."""
 IMAGES_PER_JOB = 20
 
-# The last two are of one publisher, who trained 64 pixels with 64 channels and 128 pixels with 128.
+# The last two are by one publisher, who used 64 channels for 64 pixels and 128 channels for 128 pixels.
 PUBLISHED = {
     "began-celeba-64": {
         "source": "began/netG_200000.pth",
@@ -39,11 +39,12 @@ PUBLISHED = {
 
 
 class BEGAN(Generator):
-    """G(z): a linear layer to 8x8, two 3x3 convolutions with ELU a scale, nearest doubling between scales.
+    """G(z): a linear layer to 8x8, two 3x3 convolutions with ELU per scale, nearest doubling between scales.
 
-    The latent prior is uniform, z ~ U[-1, 1]^latent. No skip connections. The paper leaves open the width (`channels`;
-    128 is that of the public TensorFlow version) and what follows the last convolution (`output`; nothing in that
-    version, the hyperbolic tangent in the public PyTorch weights).
+    The latent prior is uniform, z ~ U[-1, 1]^latent. There are no skip connections. The paper leaves open:
+
+    - `channels`, the width: 128 in the public TensorFlow version;
+    - `output`, what follows the last convolution: nothing in that version, tanh in the public PyTorch weights.
     """
 
     def __init__(
@@ -64,7 +65,7 @@ class BEGAN(Generator):
         self.out = nn.Conv2d(channels, colours, 3, padding=1)
 
     def stages(self) -> Stages:
-        """One per scale, named by its side, `8` to `size`; then the image, unclamped where the output is linear."""
+        """One per scale, named by its side, `8` to `size`. Then the image, unclamped if the output is linear."""
         scales = {str(COARSEST * 2**scale): partial(self._scale, scale) for scale in range(len(self.blocks))}
         return {**scales, "image": self._image}
 
@@ -97,20 +98,20 @@ def _block(channels: int) -> nn.ModuleList:
 
 
 def _from_sunshineatnoon(state: Mapping[str, Any]) -> dict[str, Tensor]:
-    """A block is a sequence of convolution, ELU, convolution, ELU; the last one goes on with the output."""
+    """Each block is convolution, ELU, convolution, ELU. The last block also holds the output."""
     scales = 5 if "deconv5.0.weight" in state else 4
     convs = [f"deconv{scale + 1}.{2 * layer}" for scale in range(scales) for layer in range(2)]
     return _from_layers(state, "embed1", convs, f"deconv{scales}.4")
 
 
 def _from_anantzoid(state: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Layers have numbers; 10 and 11, of 128 pixels alone, come before 9, the output."""
+    """Layers are numbered. 10 and 11, which exist only for 128 pixels, come before 9, the output."""
     numbers = [*range(1, 9), *((10, 11) if "l10.weight" in state else ())]
     return _from_layers(state, "l0", [f"l{number}" for number in numbers], "l9")
 
 
 def _from_layers(state: Mapping[str, Any], fc: str, convs: list[str], out: str) -> dict[str, Tensor]:
-    """Their names of the linear layer, of the convolutions from coarse to fine, and of the output."""
+    """Takes their names of the linear layer, of the convolutions from coarse to fine, and of the output."""
     layers = {"fc": fc, **{f"blocks.{n // 2}.{n % 2}": name for n, name in enumerate(convs)}, "out": out}
     names = {f"{ours}.{part}": f"{name}.{part}" for ours, name in layers.items() for part in ("weight", "bias")}
     return renamed(state, names)

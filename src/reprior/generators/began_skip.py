@@ -19,9 +19,9 @@ IMAGES_PER_JOB = 20
 class BEGANSkip(Generator):
     """G(z): as BEGAN, but the first feature map h0, enlarged, joins the input of every scale after the first.
 
-    The latent prior is uniform, z ~ U[-1, 1]^latent. The paper leaves open all but z and the image's size; its count of
-    parameters (2,592,128 and the 64 latents) fits these widths without any bias, and no other form of BEGAN's. It is
-    silent on what follows the last convolution; ours: nothing.
+    The latent prior is uniform, z ~ U[-1, 1]^latent. The paper states only z and the image size. Its number of
+    parameters (2,592,128 and the 64 latents) fits these widths without biases, and no other form of BEGAN. The paper
+    does not say what follows the last convolution; here nothing does.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class BEGANSkip(Generator):
         self.out = _conv(channels, colours)
 
     def stages(self) -> Stages:
-        """One per scale, named by its side, `8` to `size`; each hands h0 on. Then the image, unclamped."""
+        """One per scale, named by its side, `8` to `size`; each passes h0 on. Then the image, unclamped."""
         scales = {str(COARSEST * 2**scale): partial(self._scale, scale) for scale in range(len(self.blocks))}
         return {**scales, "image": lambda state: {"x": self.out(state["h"])}}
 

@@ -28,11 +28,12 @@ PUBLISHED = {
 
 
 class DCGAN(Generator):
-    """G(z): five transposed 4x4 convolutions from 1x1 to 64x64, batch normalisation and ReLU between them, tanh.
+    """G(z): five transposed 4x4 convolutions from 1x1 to 64x64, batch normalisation and ReLU between them, then tanh.
 
-    z ~ N(0, latent_std^2 I): 1 in training, 0.1 as the hybrid paper (Daniels, Hand 2020) inverts it. Normalisation uses
-    the statistics of training (`eval`), which are part of the weights; methods that tune weights leave them be.
-    The paper leaves open the width (`channels`, of the last feature map) and a bias of the output (`output_bias`).
+    z ~ N(0, latent_std^2 I): `latent_std` is 1 in training, and 0.1 for inversion in the hybrid paper (Daniels, Hand
+    2020). Normalisation uses the training statistics (`eval`), which are part of the weights file. Methods that tune
+    weights do not change them. The paper leaves open the width of the last feature map (`channels`) and whether the
+    output has a bias (`output_bias`).
     """
 
     def __init__(
@@ -79,7 +80,7 @@ def _doubling(before: int, after: int, bias: bool) -> nn.ConvTranspose2d:
 
 
 def _from_mmagic(state: Mapping[str, Any]) -> dict[str, Tensor]:
-    """mmagic (once mmgeneration) keeps generator and discriminator beside each other, and images in the order BGR."""
+    """mmagic (formerly mmgeneration) keeps generator and discriminator together, and images in the order BGR."""
     held = part(state, "state_dict")
     blocks = ["noise2feat", "upsampling.0", "upsampling.1", "upsampling.2"]
     names = {f"convs.{n}.weight": f"generator.{block}.conv.weight" for n, block in enumerate(blocks)}

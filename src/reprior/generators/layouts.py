@@ -1,4 +1,4 @@
-"""Public checkpoints under the names of our generators: what each generator's `converted` is made of."""
+"""Renames the tensors of public checkpoints. Each generator's `converted` uses these functions."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from torch import Tensor
 from reprior.errors import UserError
 
 Layout = Callable[[Mapping[str, Any]], dict[str, Tensor]]
-"""From what a checkpoint holds, under its publisher's names, to a state dict under ours."""
+"""Converts a checkpoint with its publisher's names to a state dict with ours."""
 
 
 def from_layout(state: Mapping[str, Any], layout: str, known: Mapping[str, Layout]) -> dict[str, Tensor]:
-    """The state dict of a checkpoint whose names are those of `layout`, one of the `known` ones."""
+    """The state dict of a checkpoint with the names of `layout`, which is one of `known`."""
     if layout not in known:
-        raise UserError(f"layout '{layout}': is none of this generator's, which are {', '.join(sorted(known))}")
+        raise UserError(f"layout '{layout}': is not one of this generator's layouts: {', '.join(sorted(known))}")
     return known[layout](state)
 
 
@@ -26,7 +26,7 @@ def renamed(state: Mapping[str, Any], theirs: Mapping[str, str]) -> dict[str, Te
 
 
 def part(state: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """The tensors that a checkpoint holds together under `name`; empty where it holds none there."""
+    """The group of tensors that a checkpoint holds under `name`; empty if there is none."""
     held = state.get(name)
     return held if isinstance(held, Mapping) else {}
 
@@ -37,6 +37,6 @@ def tensor(state: Mapping[str, Any], name: str) -> Tensor:
         held = f"{len(state)} entries, the first of which is '{next(iter(state))}'" if state else "nothing"
         raise UserError(
             f"the checkpoint holds no tensor '{name}', but {held}. "
-            "It is another file than its name says, or of another layout: fetch it again, or name its layout."
+            "The file is not what its name says, or has another layout: fetch it again, or name its layout."
         )
     return state[name]

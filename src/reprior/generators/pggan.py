@@ -17,12 +17,12 @@ from reprior.generators.layouts import from_layout, tensor
 from reprior.types import Count
 
 WIDEST = 512
-"""Entries of z, and channels from 4x4 up to 32x32; finer scales have half as many at each doubling."""
+"""Length of z, and number of channels from 4x4 to 32x32. Each further doubling halves the number of channels."""
 _WIDTH_TIMES_SIZE = 16384
 IMAGES_PER_JOB = 10
 
-# The first is the file that IAGAN's code names, ported from the authors' Theano release; the second is their own, in
-# TensorFlow. Whether both are of one training is not known.
+# The first is the file that IAGAN's code names, ported from the authors' Theano release. The second is their own, in
+# TensorFlow. It is not known whether both come from the same training.
 PUBLISHED = {
     "pggan-celebahq-1024": {
         "source": "pggan/100_celeb_hq_network-snapshot-010403.pth",
@@ -38,9 +38,9 @@ PUBLISHED = {
 
 
 class PGGAN(Generator):
-    """G(z): z ~ N(0, I), normalised, spread to 4x4, then doubled to `size` with two convolutions a scale.
+    """G(z): z ~ N(0, I), normalised, spread to 4x4, then doubled to `size` with two convolutions per scale.
 
-    Each convolution has equalised learning rate: its weight is kept at unit variance, and a scalar beside it is
+    Each convolution has an equalised learning rate: its weight has unit variance, and a separate scalar holds
     the factor of He et al. (2015). As in the public port of the authors' weights, these scalars are parameters.
     """
 
@@ -97,7 +97,7 @@ class ScaledConv(nn.Module):
 
 
 def normalise(x: Tensor) -> Tensor:
-    """Pixel norm: each position's channels to a root mean square of one; [N, C, ...] -> the same shape."""
+    """Pixel norm: scales the channels at each position to a root mean square of one; [N, C, ...] -> the same shape."""
     return x * torch.rsqrt(x.square().mean(1, keepdim=True) + 1e-8)
 
 
@@ -122,9 +122,9 @@ def _from_ptrblck(state: Mapping[str, Any]) -> dict[str, Tensor]:
 
 
 def _from_karras(state: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The authors' TensorFlow release: three networks, of which the third is the moving average of the first.
+    """The authors' TensorFlow release: three networks. The third is the moving average of the first.
 
-    Factors are constants of its code, not part of the file. Its outputs of coarser scales were for training.
+    The factors are constants in its code, not part of the file. The outputs of coarser scales were only for training.
     """
     converted = {}
     for ours, theirs in _by_our_names([*_layers_of_karras(state), "ToRGB_lod0"]).items():
@@ -136,7 +136,7 @@ def _from_karras(state: Mapping[str, Any]) -> dict[str, Tensor]:
 
 
 def _layers_of_karras(state: Mapping[str, Any]) -> Iterator[str]:
-    """From coarse to fine. What the released code trains has, other than the release, doublings fused with Conv0."""
+    """From coarse to fine. Networks that the released code trains, unlike the release, fuse doubling with Conv0."""
     yield from ("4x4/Dense", "4x4/Conv")
     for scale in (f"{2**n}x{2**n}" for n in range(3, 11)):
         if f"2/{scale}/Conv1/weight" in state:
@@ -145,12 +145,12 @@ def _layers_of_karras(state: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _by_our_names(layers: Sequence[str]) -> dict[str, str]:
-    """Their layers from coarse to fine, the output last, each by the name of ours."""
+    """Maps our layer names to theirs; `layers` are from coarse to fine, the output last."""
     return {f"scales.{n // 2}.{n % 2}": name for n, name in enumerate(layers[:-1])} | {"out": layers[-1]}
 
 
 def _kernel(weight: Tensor, layer: str) -> Tensor:
-    """TensorFlow's weight of a layer as that of a convolution: [after, before, h, w]."""
+    """TensorFlow's weight of a layer as a convolution's weight [after, before, h, w]."""
     if layer.endswith("Dense"):  # [before, after * 16]: a 4x4 image from a vector is a padded convolution, reversed
         return weight.unflatten(1, (-1, 4, 4)).transpose(0, 1).flip(2, 3)
     if layer.endswith("up"):  # [h, w, after, before] of a transposed convolution

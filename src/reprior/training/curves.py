@@ -1,4 +1,4 @@
-"""How a training went, as a figure."""
+"""The course of a training as a figure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _POINTS = 400
 def save_curves(path: Path, names: Sequence[str], numbers: Tensor, fits: Mapping[int, float], chosen: int) -> None:
     """Write one panel for each of the numbers [steps, K], and one for the candidates' fits {step: dB}.
 
-    A curve has at most 400 points, each the mean of equally many steps.
+    A curve has at most 400 points. Each is the mean over the same number of steps.
     """
     import matplotlib
 
@@ -40,7 +40,7 @@ def save_curves(path: Path, names: Sequence[str], numbers: Tensor, fits: Mapping
 
 
 def _thinned(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Means over equal stretches of [steps, K], the last one shorter: their last steps [P], and the means [P, K]."""
+    """Averages [steps, K] over equal stretches; the last may be shorter. Their last steps [P], and the means [P, K]."""
     stretch = -(-len(numbers) // _POINTS)
     starts = np.arange(0, len(numbers), stretch)
     lengths = np.diff([*starts, len(numbers)])

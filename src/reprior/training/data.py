@@ -1,4 +1,4 @@
-"""The images that a generator is trained on, and those that it is judged by."""
+"""The images that a network is trained on, and those that its candidates are compared on."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _CHUNK = 500
 
 @dataclass(frozen=True)
 class Material:
-    """Images in memory, as uint8: a quarter of what floats would take."""
+    """Images in memory, as uint8: a quarter of the size of float32."""
 
     training: np.ndarray
     """[M, C, H, W]"""
     held_out: np.ndarray
-    """[N, C, H, W], none of them among the former."""
+    """[N, C, H, W], none of them in `training`."""
     origin: Mapping[str, Any]
     """Where the held-out images come from: data set, first, images."""
 
@@ -32,8 +32,8 @@ class Material:
 def read_material(spec: Mapping[str, Any], recipe: Recipe, raw: Path) -> Material:
     """Read a data set from its first image on.
 
-    The held-out images are the first of its validation partition, and where it has none, those that follow the ones
-    trained on. Test images are not touched.
+    The held-out images are the first of its validation partition. If it has none, they are those after the training
+    images. Test images are not used.
     """
     source, apart = load_dataset(spec, raw), _validation(spec)
     if apart is not None:
@@ -46,7 +46,7 @@ def read_material(spec: Mapping[str, Any], recipe: Recipe, raw: Path) -> Materia
 
 
 def _validation(spec: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The same data set's validation partition, where it has one."""
+    """Spec of the same data set's validation partition; None if it does not exist."""
     partitions = get_type_hints(load("dataset", spec["name"]).__init__).get("partition")
     return {**spec, "partition": "validation"} if "validation" in get_args(partitions) else None
 

@@ -12,8 +12,8 @@ _COARSEST = 4
 class Discriminator(nn.Module):
     """D(x): 4x4 convolutions of stride 2 with leaky ReLU down to 4x4, doubling the width, then a linear layer.
 
-    Before the linear layer one more channel says how much the batch varies there (minibatch standard deviation,
-    Karras et al. 2018, over the whole batch), so that a generator which lost its variety is found out.
+    Before the linear layer, one more channel holds how much the batch varies there (minibatch standard deviation,
+    Karras et al. 2018, over the whole batch). It shows if the generator has lost its variety.
     """
 
     def __init__(self, image_shape: tuple[int, int, int], channels: int) -> None:
@@ -28,7 +28,7 @@ class Discriminator(nn.Module):
         self.head = nn.Linear((widths[-1] + 1) * _COARSEST**2, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[N, C, size, size] in the generator's native range -> logits [N], large for what seems real."""
+        """[N, C, size, size] in the generator's native range -> logits [N], large for images that seem real."""
         h = x
         for conv in self.convs:
             h = functional.leaky_relu(conv(h), 0.2)

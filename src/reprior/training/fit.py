@@ -1,4 +1,4 @@
-"""How near a generator comes to images when only its latent is fitted."""
+"""How close a generator comes to images if only its latent is fitted."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from reprior.seeds import rng_for
 def fit_latents(
     generator: Generator, images: Tensor, *, steps: int = 300, lr: float = 0.1, together: int = 20
 ) -> tuple[Tensor, Tensor]:
-    """Minimise ||G(z) - x||^2 over z alone by Adam from a draw of the prior, for each of N images [N, C, H, W].
+    """Minimise ||G(z) - x||^2 over z alone with Adam, from a draw of the prior, for each of N images [N, C, H, W].
 
-    The best iterate of each image: latents [N, *latent_shape] and mean squared errors on the [0, 1] scale [N].
-    `together` images are fitted at a time, which changes the memory and not the result.
+    Returns the best iterate of each image: latents [N, *latent_shape] and mean squared errors on the [0, 1] scale [N].
+    `together` images are fitted at a time. This affects the memory but not the result.
     """
     rngs = [rng_for("training", "", str(row), "fit") for row in range(len(images))]
     starts = torch.stack([generator.draw_latent(rng) for rng in rngs]).to(images)
@@ -43,5 +43,5 @@ def _fit(generator: Generator, start: Tensor, images: Tensor, steps: int, lr: fl
 
 
 def decibels(error: float) -> float:
-    """10 log10(1 / mean squared error), where the mean over images was taken first."""
+    """10 log10(1 / mean squared error). The error is already a mean over images."""
     return -10 * math.log10(error)

@@ -1,4 +1,4 @@
-"""What an adversarial objective consists of: its settings, its discriminator, and what the two players minimise."""
+"""The base of adversarial objectives: settings, discriminator, and the losses of both players."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from reprior.types import Count, Positive
 
 
 class AdversarialRecipe(Recipe):
-    """What every adversarial training says besides."""
+    """Settings that every adversarial training adds."""
 
     objective: str
     lr_discriminator: Positive | None = None
-    """Null: that of the generator."""
+    """Null: the same as `lr`."""
     discriminator_channels: Count
 
 
 class Objective(nn.Module, ABC):
-    """A discriminator with the losses of both players; its buffers are what else it keeps from step to step.
+    """A discriminator and the losses of both players. Its buffers hold any other state that it keeps between steps.
 
     A subclass is made as `Subclass(recipe, generator)`. Images come in the generator's native range. Both losses are
-    computed under autocast; they are float32 sums and means of what the networks gave.
+    computed under autocast. They are sums and means in float32 of the networks' outputs.
     """
 
     recipe_type: ClassVar[type[AdversarialRecipe]]
     """Its settings and their defaults."""
     NUMBERS: ClassVar[tuple[str, ...]] = ("loss", "loss_discriminator")
-    """What is recorded of each step: `loss` is the generator's, the others come from `loss_discriminator`."""
+    """Names of the numbers recorded in each step. `loss` is the generator's; `loss_discriminator` gives the others."""
     discriminator: nn.Module
 
     @abstractmethod
@@ -42,11 +42,11 @@ class Objective(nn.Module, ABC):
 
     @abstractmethod
     def loss_discriminator(self, real: Tensor, fake: Tensor, step: int) -> tuple[Tensor, dict[str, Tensor]]:
-        """What D descends on images [N, C, H, W] of either kind, and the numbers to record."""
+        """The loss of D on real and generated images [N, C, H, W], and the numbers to record."""
 
     @abstractmethod
     def loss_generator(self, fake: Tensor) -> Tensor:
-        """What G descends on its images [N, C, H, W], once D made its step."""
+        """The loss of G on its images [N, C, H, W], after the step of D."""
 
     @staticmethod
     def draw_weight(weight: Tensor, rng: torch.Generator) -> None:

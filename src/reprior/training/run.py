@@ -1,4 +1,4 @@
-"""A training from start to end: its steps, the choice among its candidates, and the files that come of it."""
+"""A training from start to end: its steps, the choice among its candidates, and the files it writes."""
 
 from __future__ import annotations
 
@@ -49,10 +49,15 @@ def train_network(
 ) -> None:
     """Train on images of `dataset`, then write the weights of the candidate that does best on held-out images.
 
-    `against` are frozen generators by name, each a spec with its file of weights. Beside the file `weights`: `.json`,
-    the settings, the machine and every candidate's score; `.png`, samples; `-losses.png`, curves; `-progress.png`, the
-    same samples of each candidate. An interrupted training of the same settings goes on from `checkpoint`, which
-    SIGTERM and SIGINT write, too; one of other `code`, or against other weights, is not used.
+    `against` are frozen generators by name, each a spec with its file of weights. Files written beside `weights`:
+
+    - `.json`: the settings, the machine and every candidate's score;
+    - `.png`: samples;
+    - `-losses.png`: curves;
+    - `-progress.png`: the same samples of each candidate.
+
+    An interrupted training with the same settings continues from `checkpoint`, which SIGTERM and SIGINT also write. A
+    checkpoint of other `code`, or against other weights, is not used.
     """
     task, settings = _task(recipe), read_recipe(recipe)
     made, frozen = _built(task, network), _frozen(against or {}, device)
@@ -91,10 +96,10 @@ def read_recipe(settings: Mapping[str, Any]) -> Recipe:
 
 
 def train(task: Task, images: np.ndarray, *, log: Path, watch: Watch, keep: Callable[[int, nn.Module], object]) -> None:
-    """Do the steps that are left, on uint8 images [M, C, H, W]; `watch` says where to go on from.
+    """Do the remaining steps on uint8 images [M, C, H, W]; `watch` knows where to continue.
 
-    `log` gets one line of JSON every 100 steps: means since the last one. `keep(step, network)` is given the
-    candidates: the moving average every `candidate_every` steps and at the end.
+    `log` gets one line of JSON every 100 steps: means since the last line. `keep(step, network)` is called with each
+    candidate: the moving average, every `candidate_every` steps and at the end.
     """
     for step in watch.steps("training", task):
         task.advance(images)
@@ -114,7 +119,7 @@ def write_results(
     images: Tensor,
     account: Mapping[str, Any],
 ) -> None:
-    """Write the weights of the best candidate by its `errors`, the pictures, and the account with their hash."""
+    """Write the weights of the candidate with the lowest error, the pictures, and the account with the hash."""
     chosen, scores = best(errors), {step: decibels(error) for step, error in errors.items()}
     beside = {name: weights.with_name(f"{weights.stem}-{name}.png") for name in ("losses", "progress")}
     save_curves(beside["losses"], task.NUMBERS, task.numbers, scores, chosen)
@@ -147,7 +152,7 @@ def _built(task: type[Task], spec: Mapping[str, Any]) -> nn.Module:
 
 
 def _frozen(against: Mapping[str, Mapping[str, Any]], device: torch.device | str) -> dict[str, Generator]:
-    """The generators that a task trains against, from their files of weights."""
+    """The generators that a task trains against, loaded from their files of weights."""
     return {
         name: load_generator({k: v for k, v in spec.items() if k != "weights"}, Path(spec["weights"]), device)
         for name, spec in against.items()
@@ -155,7 +160,7 @@ def _frozen(against: Mapping[str, Mapping[str, Any]], device: torch.device | str
 
 
 def _hashed(against: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """The specs with the hash of their weights, which the result depends on, instead of where they lie."""
+    """The specs with the hash of each file of weights instead of its path: the result depends on the content."""
     return {
         name: {**spec, "weights": hashlib.sha256(Path(spec["weights"]).read_bytes()).hexdigest()}
         for name, spec in against.items()
@@ -163,7 +168,7 @@ def _hashed(against: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _record(log: Path, task: Task, done: int) -> None:
-    """Add the means since the last line; what an interrupted run wrote past that one is dropped."""
+    """Add the means since the last line. Drop later lines that an interrupted run wrote."""
     since = (done - 1) // INTERVAL * INTERVAL
     numbers = task.numbers[since:done].mean(0).tolist()
     if not np.isfinite(numbers).all():
@@ -193,7 +198,7 @@ def _account(task: Task, seconds: float, material: Material, errors: Mapping[int
 
 
 def _fingerprint(identity: Mapping[str, Any], recipe: Recipe) -> str:
-    """What a checkpoint must agree with; more steps may be asked for later."""
+    """Hash that a checkpoint must match. It leaves out `steps`, so that more may be asked for later."""
     settings = {**identity, "recipe": recipe.model_dump(exclude={"steps"})}
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 

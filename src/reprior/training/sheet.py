@@ -14,9 +14,9 @@ _MARGIN = 64
 
 
 def save_sheet(path: Path, images: Tensor, columns: int = 8, labels: Sequence[str] = ()) -> None:
-    """Write images [N, C, H, W] on the [0, 1] scale, clipped, as rows of `columns`; N a multiple of `columns`.
+    """Write images [N, C, H, W] on the [0, 1] scale, clipped, as rows of `columns`; N is a multiple of `columns`.
 
-    `labels`, one a row, are printed to the left.
+    `labels`, one per row, are printed on the left.
     """
     from PIL import Image, ImageDraw
 

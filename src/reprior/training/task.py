@@ -1,7 +1,7 @@
-"""What a training task says, and what all tasks share: exact resumption, rates, precision, the moving average.
+"""The base of training tasks, and what all share: exact resumption, rates, precision, the moving average.
 
-Every step draws from its own seed and its learning rates are a function of its number, so that neither the number of
-steps nor an interruption changes what happens before: k steps are the first k steps of any longer run.
+Every step draws from its own seed, and its learning rates depend only on its number. So k steps are the first k steps
+of any longer run, and an interruption changes nothing.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from reprior.training.recipe import Recipe
 
 
 class Task(ABC):
-    """A training under way.
+    """A training in progress.
 
-    A task in `training/tasks/<name>.py` is made as `Task(network, recipe, device, **against)`: what it trains, how, and
-    the frozen networks that it is trained against, by the names that its recipe gives them. It says which networks have
-    an optimiser (`players`), what a step does (`advance`), how near a candidate comes to held-out images (`errors`) and
-    what a sheet of its images shows (`samples`).
+    A task in `training/tasks/<name>.py` is made as `Task(network, recipe, device, **against)`. `against` are the frozen
+    networks to train against, by the names that the recipe gives them. A task defines which networks have an optimiser
+    (`players`), what a step does (`advance`), how close a candidate comes to held-out images (`errors`) and what a
+    sheet of its images shows (`samples`).
     """
 
     trains: ClassVar[str]
-    """The kind of plug-in that the network is, `generator` or `network`: the module's `TRAINS`, which a plan reads."""
+    """The network's kind of plug-in, `generator` or `network`. It equals the module's `TRAINS`, which a plan reads."""
     NUMBERS: tuple[str, ...] = ("loss",)
-    """What is recorded of each step; the first is shown as progress."""
+    """Names of the numbers recorded in each step. The first is shown as progress."""
     recipe_type: ClassVar[type[Recipe]] = Recipe
 
     def __init__(self, network: nn.Module, recipe: Recipe, device: torch.device | str = "cpu") -> None:
@@ -49,22 +49,22 @@ class Task(ABC):
     @property
     @abstractmethod
     def players(self) -> Mapping[str, tuple[nn.Module, float]]:
-        """What is optimised, by name: the module and its learning rate; the network to be kept comes first."""
+        """The optimised modules by name, each with its learning rate. The network to keep comes first."""
 
     @abstractmethod
     def advance(self, images: np.ndarray) -> None:
-        """One step on a batch of `images` (uint8 [M, C, H, W]); who calls counts the steps."""
+        """One step on a batch of `images` (uint8 [M, C, H, W]). The caller counts the steps."""
 
     @abstractmethod
     def errors(self, network: nn.Module, images: Tensor) -> Tensor:
-        """Mean squared errors [N] on held-out images [N, C, H, W] in [0, 1]: the least is chosen."""
+        """Mean squared errors [N] on held-out images [N, C, H, W] in [0, 1]. The lowest mean is chosen."""
 
     @abstractmethod
     def samples(self, network: nn.Module, images: Tensor, count: int) -> Tensor:
-        """Images [count, C, H, W] in [0, 1] that show what a candidate does, always of the same draws."""
+        """Images [count, C, H, W] in [0, 1] that show what a candidate does, always from the same draws."""
 
     def begin(self) -> None:
-        """Draw first weights, move all to the device, make the optimisers. A task calls it when it is made."""
+        """Draw initial weights, move all to the device, make the optimisers. A task calls it in its `__init__`."""
         seed = str(self.recipe.seed)
         for name, (player, _) in self.players.items():
             initialise(player, rng_for("training", "", seed, name), self.draw_weight)
@@ -74,10 +74,10 @@ class Task(ABC):
         self.average = copy.deepcopy(self.network).requires_grad_(False)
         self.adams = {name: _adam(player, self.recipe) for name, (player, _) in self.players.items()}
         self.numbers = torch.full((self.steps, len(self.NUMBERS)), torch.nan, device=self.device)
-        """[steps, K]: what is recorded of each step."""
+        """[steps, K]: the numbers recorded in each step."""
 
     def modules(self) -> dict[str, nn.Module]:
-        """All that a checkpoint must hold beside the moving average and the optimisers."""
+        """All modules that a checkpoint must hold besides the moving average."""
         return {name: player for name, (player, _) in self.players.items()}
 
     def draw_weight(self, weight: Tensor, rng: torch.Generator) -> None:
@@ -91,11 +91,11 @@ class Task(ABC):
 
     @property
     def seconds(self) -> float:
-        """Time spent so far, that of earlier processes included."""
+        """Time spent so far, including earlier processes."""
         return time.monotonic() - self._began
 
     def rng(self) -> torch.Generator:
-        """The draws of this step."""
+        """The random generator of this step."""
         return rng_for("training", "", str(self.recipe.seed), "step", self.step)
 
     def drawn(self, images: np.ndarray, rows: Tensor, mirrored: Tensor) -> Tensor:
@@ -106,20 +106,20 @@ class Task(ABC):
         return real
 
     def moved(self, tensor: Tensor) -> Tensor:
-        """On the device; only a copy from pinned memory lets the host go on meanwhile."""
+        """The tensor on the device. On CUDA it is pinned first, so that the copy does not block the host."""
         return tensor.pin_memory().to(self.device, non_blocking=True) if self.device.type == "cuda" else tensor
 
     def autocast(self) -> torch.autocast:
-        """The recipe's precision."""
+        """Autocast to the recipe's precision."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.precision == "bfloat16")
 
     def set_rates(self) -> None:
-        """The learning rates of this step."""
+        """Set the learning rates of this step."""
         for name, (_, lr) in self.players.items():
             self.adams[name].param_groups[0]["lr"] = self.recipe.rate(lr, self.step)
 
     def descend(self, player: str, loss: Tensor) -> None:
-        """One step of Adam of a player."""
+        """One Adam step of a player."""
         self.adams[player].zero_grad()
         loss.backward()
         self.adams[player].step()
@@ -140,7 +140,7 @@ class Task(ABC):
             kept_buffer.copy_(buffer)
 
     def tensors(self) -> dict[str, Tensor]:
-        """All that the next step depends on, by name, and what was recorded so far."""
+        """Everything that the next step depends on, by name, and the numbers recorded so far."""
         state = {"numbers": self.numbers[: self.step], "seconds": torch.tensor(self.seconds, dtype=torch.float64)}
         for part, module in self._kept().items():
             state |= {f"{part}.{key}": value for key, value in module.state_dict().items()}
@@ -150,7 +150,7 @@ class Task(ABC):
         return state
 
     def load(self, step: int, state: Mapping[str, Tensor]) -> None:
-        """Go on from the state that `tensors` gave after `step` steps."""
+        """Continue from the state that `tensors` gave after `step` steps."""
         if step > self.steps:
             raise UserError(
                 f"an interrupted training has done {step} steps, but {self.steps} are asked for: "
@@ -172,7 +172,7 @@ class Task(ABC):
 
 
 def draw_he(weight: Tensor, rng: torch.Generator) -> None:
-    """N(0, 2 / fan-in) (He et al. 2015), 1 for a normalisation."""
+    """N(0, 2 / fan-in) (He et al. 2015); 1 for a normalisation."""
     if weight.ndim == 1:
         nn.init.ones_(weight)
     else:
@@ -182,7 +182,7 @@ def draw_he(weight: Tensor, rng: torch.Generator) -> None:
 def initialise(
     module: nn.Module, rng: torch.Generator, draw: Callable[[Tensor, torch.Generator], None] = draw_he
 ) -> None:
-    """Draw the weights of a network by `draw` and set its biases to zero."""
+    """Draw the weights of a network with `draw` and set its biases to zero."""
     for name, parameter in module.named_parameters():
         if name.endswith("bias"):
             nn.init.zeros_(parameter)
@@ -195,8 +195,8 @@ def _adam(module: nn.Module, recipe: Recipe) -> torch.optim.Adam:
 
 
 def _as_adam_keeps_it(value: Tensor) -> Tensor:
-    # The fused Adam walks a weight and its moments in memory order, so theirs must be the same; a copy, because what a
-    # file is mapped to is not aligned, and alignment may change how sums are rounded.
+    # The fused Adam goes through a weight and its moments in memory order, so all need the same order. A copy, because
+    # memory mapped from a file is not aligned, and alignment may change how sums are rounded.
     return value.clone(memory_format=torch.channels_last if value.ndim == 4 else torch.contiguous_format)
 
 

@@ -1,1 +1,1 @@
-"""What the two players of a GAN minimise, one file each."""
+"""The losses of the two players of a GAN: one objective per file."""

@@ -18,7 +18,7 @@ _COARSEST = 8
 
 
 class BEGANRecipe(AdversarialRecipe):
-    """The paper's and, where it leaves things open, the public TensorFlow version's."""
+    """Defaults from the paper, or from the public TensorFlow version if the paper states none."""
 
     objective: Literal["began"] = "began"
     lr: Positive = 8e-5
@@ -29,20 +29,20 @@ class BEGANRecipe(AdversarialRecipe):
     discriminator_channels: Count = 128
     """n: the encoder has n channels at the full size, then 2n, 3n, ..."""
     gamma: Fraction = 0.5
-    """The wanted ratio L(G(z)) / L(x): less is more alike, more is more varied."""
+    """The target ratio L(G(z)) / L(x). Lower values make images more alike, higher values more varied."""
     lambda_k: Positive = 0.001
 
 
 class BEGAN(Objective):
     """L_D = L(x) - k L(G(z)) and L_G = L(G(z)), where L(v) = |v - D(v)| (Berthelot et al. 2017).
 
-    k <- clip(k + lambda_k (gamma L(x) - L(G(z))), 0, 1) after each step, from 0, and
-    M = L(x) + |gamma L(x) - L(G(z))| tells how far the training has come.
+    k <- clip(k + lambda_k (gamma L(x) - L(G(z))), 0, 1) after each step, starting from 0.
+    M = L(x) + |gamma L(x) - L(G(z))| measures the progress of the training.
 
     The paper leaves open:
     - |.|: the mean over pixels and images, in the native range, as in the public version;
-    - the order of the updates: first D, then G by the new D; k by the losses that D saw;
-    - z_D and z_G: one draw serves both players;
+    - the order of the updates: first D, then G with the new D; k from the losses in D's step;
+    - z_D and z_G: the same draw for both players;
     - initial weights: Glorot and Bengio's (2010), as in the public version.
     """
 
@@ -57,7 +57,7 @@ class BEGAN(Objective):
         self.register_buffer("k", torch.zeros(()))
 
     def loss_discriminator(self, real: Tensor, fake: Tensor, step: int) -> tuple[Tensor, dict[str, Tensor]]:
-        """L_D; k makes its step."""
+        """L_D; also updates k."""
         on_real, on_fake = self.error(real), self.error(fake)
         loss = on_real - self.k * on_fake
         balance = (self.gamma * on_real - on_fake).detach()
@@ -74,7 +74,7 @@ class BEGAN(Objective):
 
     @staticmethod
     def draw_weight(weight: Tensor, rng: torch.Generator) -> None:
-        """Glorot and Bengio's uniform draw, 1 for a normalisation."""
+        """Glorot and Bengio's uniform draw; 1 for a normalisation."""
         if weight.ndim == 1:
             nn.init.ones_(weight)
         else:
@@ -84,7 +84,8 @@ class BEGAN(Objective):
 class Autoencoder(nn.Module):
     """D(v): an encoder down to 8x8 and to a code as long as the latent, then a decoder built as the generator.
 
-    At each scale two 3x3 convolutions with ELU, then one of stride 2; the width grows by n a scale.
+    Each scale has two 3x3 convolutions with ELU and, except for the last, one of stride 2. The width grows by n per
+    scale.
     """
 
     def __init__(self, generator: Generator, channels: int) -> None:

@@ -18,7 +18,7 @@ _COARSEST = 4
 
 
 class DCGANRecipe(AdversarialRecipe):
-    """That of the PyTorch examples."""
+    """Defaults from the PyTorch examples."""
 
     objective: Literal["dcgan"] = "dcgan"
     batch: Count = 64
@@ -31,7 +31,7 @@ class DCGANRecipe(AdversarialRecipe):
 class DCGAN(Objective):
     """L_D = -log D(x) - log(1 - D(G(z))), L_G = -log D(G(z)) (Radford et al. 2016), binary cross-entropies.
 
-    Initial weights are N(0, 0.02^2), those of batch normalisation N(1, 0.02^2).
+    Initial weights are N(0, 0.02^2); those of batch normalisation are N(1, 0.02^2).
     """
 
     recipe_type = DCGANRecipe
@@ -41,7 +41,7 @@ class DCGAN(Objective):
         self.discriminator = Classifier(generator.image_shape, recipe.discriminator_channels)
 
     def loss_discriminator(self, real: Tensor, fake: Tensor, step: int) -> tuple[Tensor, dict[str, Tensor]]:
-        """L_D, each kind of image normalised by its own batch."""
+        """L_D; real and generated images are normalised as separate batches."""
         loss = _entropy(self.discriminator(real), 1.0) + _entropy(self.discriminator(fake), 0.0)
         return loss, {"loss_discriminator": loss}
 
@@ -51,14 +51,14 @@ class DCGAN(Objective):
 
     @staticmethod
     def draw_weight(weight: Tensor, rng: torch.Generator) -> None:
-        """N(0, 0.02^2), N(1, 0.02^2) for a normalisation."""
+        """N(0, 0.02^2); N(1, 0.02^2) for a normalisation."""
         nn.init.normal_(weight, 1.0 if weight.ndim == 1 else 0.0, 0.02, generator=rng)
 
 
 class Classifier(nn.Module):
     """D(v) before its sigmoid: 4x4 convolutions of stride 2 with batch normalisation and leaky ReLU down to 4x4.
 
-    The width doubles from `channels`; the first convolution is not normalised and none has a bias.
+    The width doubles, starting from `channels`. The first convolution is not normalised, and none has a bias.
     """
 
     def __init__(self, image_shape: tuple[int, int, int], channels: int) -> None:
@@ -72,7 +72,7 @@ class Classifier(nn.Module):
         self.head = nn.Conv2d(widths[-1], 1, _COARSEST, bias=False)
 
     def forward(self, v: Tensor) -> Tensor:
-        """[N, C, size, size] in the generator's native range -> logits [N], large for what seems real."""
+        """[N, C, size, size] in the generator's native range -> logits [N], large for images that seem real."""
         h = functional.leaky_relu(self.first(v), 0.2)
         for conv, norm in zip(self.convs, self.norms, strict=True):
             h = functional.leaky_relu(norm(conv(h)), 0.2)

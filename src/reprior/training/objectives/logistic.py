@@ -16,7 +16,7 @@ from reprior.types import Count, NonNegative, Positive
 
 
 class LogisticRecipe(AdversarialRecipe):
-    """The recipe of the bundled generator, but for its number of steps and its rates."""
+    """Defaults close to the recipes of the bundled generators."""
 
     objective: Literal["logistic"] = "logistic"
     lr: Positive = 1e-3
@@ -28,14 +28,14 @@ class LogisticRecipe(AdversarialRecipe):
     r1: NonNegative = 1.0
     """Weight of the R1 penalty, r1 / 2 * |grad D|^2."""
     r1_every: Count = 16
-    """Steps between penalties, each of which then counts that many times."""
+    """Number of steps between penalties. Each penalty is multiplied by this number."""
 
 
 class Logistic(Objective):
     """L_D = -log s(D(x)) - log(1 - s(D(G(z)))) + r1 / 2 |grad D(x)|^2, L_G = -log s(D(G(z))), s(t) = 1 / (1 + e^-t).
 
-    Goodfellow et al. 2014, Mescheder et al. 2018 (R1), Karras et al. 2020 (R1 now and then, counted as often more).
-    It is stable with a discriminator that costs a fraction of the generator.
+    Goodfellow et al. 2014, Mescheder et al. 2018 (R1), Karras et al. 2020 (R1 only every `r1_every` steps).
+    It is stable even if the discriminator costs a fraction of the generator.
     """
 
     recipe_type = LogisticRecipe
@@ -46,7 +46,7 @@ class Logistic(Objective):
         self.discriminator = Discriminator(generator.image_shape, recipe.discriminator_channels)
 
     def loss_discriminator(self, real: Tensor, fake: Tensor, step: int) -> tuple[Tensor, dict[str, Tensor]]:
-        """L_D; the number recorded is without the penalty."""
+        """L_D; it is recorded without the penalty."""
         on_real, on_fake = self.discriminator(real), self.discriminator(fake)
         loss = (functional.softplus(-on_real.float()) + functional.softplus(on_fake.float())).mean()
         penalised = self.r1 and step % self.r1_every == 0

@@ -1,1 +1,1 @@
-"""What is trained, and how it is judged: one file a task."""
+"""What is trained, and how it is judged: one file per task."""

@@ -21,9 +21,9 @@ TRAINS = "generator"
 
 
 class GAN(Task):
-    """G against D, which the `objective` brings; one step of D and one of G per batch.
+    """Trains G against the D of the `objective`: one step of D and one of G per batch.
 
-    A candidate's held-out error is that of fitting its latent alone to each image (`fit.py`).
+    A candidate's held-out error is what remains after fitting only its latent to each image (`fit.py`).
     """
 
     trains = TRAINS
@@ -40,7 +40,7 @@ class GAN(Task):
 
     @classmethod
     def read(cls, settings: Mapping[str, object]) -> Recipe:
-        """The recipe with the defaults of its objective, `logistic` where it names none."""
+        """The recipe with the defaults of its objective, which is `logistic` if it names none."""
         found = _objective(str(settings.get("objective", "logistic")))
         return found.recipe_type.model_validate(dict(settings), strict=True)
 
@@ -51,7 +51,7 @@ class GAN(Task):
         return {"generator": (self.generator, rates[0]), "discriminator": (self.objective.discriminator, rates[1])}
 
     def modules(self) -> dict[str, nn.Module]:
-        """G, and the objective with D and whatever else it keeps."""
+        """G, and the objective with D and any other state that it keeps."""
         return {"generator": self.generator, "objective": self.objective}
 
     def advance(self, images: np.ndarray) -> None:
@@ -66,7 +66,7 @@ class GAN(Task):
         self.update_average()
 
     def errors(self, network: nn.Module, images: Tensor) -> Tensor:
-        """How near a generator comes to images by its latent alone."""
+        """How close a generator comes to images if only its latent is fitted."""
         return fit_latents(cast(Generator, network), images)[1]
 
     @torch.no_grad()

@@ -142,7 +142,7 @@ def measured(
         numbers = {"bytes": observed(what, images) // images, "images": images, "seconds": 0.0}
         numbers["start_seconds"] = _digits(clock.now())
     else:
-        run = reconstruction(what, images, where) if what.stage == "reconstruct" else evaluation(what, images, raw)
+        run = reconstruction(what, images, where, raw) if what.stage == "reconstruct" else evaluation(what, images, raw)
         numbers = {"bytes": 0, **timed(run, images, clock, target)}
     return {**numbers, "peak_mib": round(peak_memory_mib(), 1), "torch": torch.__version__}
 
@@ -193,19 +193,22 @@ class Clock:
             torch.cuda.reset_peak_memory_stats(self.device)
 
 
-def reconstruction(work: Work, images: int, device: Any) -> Run:
+def reconstruction(work: Work, images: int, device: Any, raw: str) -> Run:
     """A method on random images. A method without steps runs once per step."""
     import torch
 
     from reprior.generators.base import build_generator
     from reprior.loading import load, needs
-    from reprior.methods.base import Problem, Reconstruction
+    from reprior.losses import DEFAULT
+    from reprior.methods.base import Problem, Reconstruction, solve
     from reprior.operators import make_operator
 
     operator = make_operator("bench", "bench", work.operator, (3, work.size, work.size)).to(device, torch.float32)
     truth = torch.rand(images, 3, work.size, work.size, device=device)
     ids = tuple(map(str, range(images)))
-    problem = Problem(operator.A(truth), operator, "bench", "bench", ids)
+    settings = dict(work.method)
+    name, losses = settings.pop("name"), settings.pop("loss", DEFAULT)
+    problem = Problem(operator.A(truth), operator, "bench", "bench", ids, losses=losses, raw=Path(raw))
     generator, latents = None, None
     if work.generator is not None:
         generator = build_generator({key: value for key, value in work.generator.items() if key != "weights"})
@@ -213,8 +216,6 @@ def reconstruction(work: Work, images: int, device: Any) -> Run:
         latents = problem.draw("start", generator.draw_latent)
     state = {} if latents is None else {"variables.z": latents}
     start = Reconstruction(torch.rand_like(truth), latents, status=("ok",) * images, state=state)
-    settings = dict(work.method)
-    name = settings.pop("name")
     method = load("method", name)
     starts = {need: start for need in needs(method) if need not in ("problem", "generator")}
     if "decoder" in starts and generator is not None:
@@ -223,10 +224,10 @@ def reconstruction(work: Work, images: int, device: Any) -> Run:
     def run(images: int, steps: int) -> None:
         rows = slice(0, images)
         begun = {need: each[rows] for need, each in starts.items()}
-        given = {"problem": problem[rows], "generator": generator, **begun}
+        given = {"generator": generator, **begun}
         changed = [settings | {"steps": steps}] if "steps" in settings else [settings] * steps
         for each in changed:
-            method(*(given[need] for need in needs(method)), **each)
+            solve(method, problem[rows], *(given[need] for need in needs(method) if need != "problem"), **each)
 
     return run
 

@@ -23,7 +23,8 @@ HOW = (
     f" --checkpoint-seconds {PLAN.config.checkpoint_seconds}"
 )
 FIRST = 10**6
-"""Priority of jobs that others wait for. Reconstructions have their steps as priority: the longest starts first."""
+"""Priority of jobs that somebody waits for: other jobs, or a person for a first picture. Reconstructions have their
+steps as priority, so that the longest start first."""
 
 
 wildcard_constraints:

@@ -24,6 +24,7 @@ for kind, suffixes in SUFFIXES.items():
             f"{RESULTS}/logs/render/{{study}}/{{artifact}}.log",
         wildcard_constraints:
             study=artifacts_where(kind),
+        priority: FIRST
         localrule: True
         conda:
             ENVIRONMENT

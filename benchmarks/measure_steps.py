@@ -24,6 +24,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from reprior.loading import Kind
 from reprior.planning.plan import Plan
 from reprior.planning.resolve import make_plan
 from reprior.planning.step_times import TABLE, Row, Work, read_rows, tasks, write_rows
@@ -197,7 +198,6 @@ def reconstruction(work: Work, images: int, device: Any, raw: str) -> Run:
     """A method on random images. A method without steps runs once per step."""
     import torch
 
-    from reprior.generators.base import build_generator
     from reprior.loading import load, needs
     from reprior.losses import DEFAULT
     from reprior.methods.base import Problem, Reconstruction, solve
@@ -209,27 +209,35 @@ def reconstruction(work: Work, images: int, device: Any, raw: str) -> Run:
     settings = dict(work.method)
     name, losses = settings.pop("name"), settings.pop("loss", DEFAULT)
     problem = Problem(operator.A(truth), operator, "bench", "bench", ids, losses=losses, raw=Path(raw))
-    generator, latents = None, None
-    if work.generator is not None:
-        generator = build_generator({key: value for key, value in work.generator.items() if key != "weights"})
-        generator.to(device).to(memory_format=torch.channels_last).eval().requires_grad_(False)
-        latents = problem.draw("start", generator.draw_latent)
+    generator = untrained("generator", work.generator, device) if work.generator else None
+    latents = problem.draw("start", generator.draw_latent) if generator else None
+    networks = {need: untrained("network", spec, device) for need, spec in work.networks.items()}
     state = {} if latents is None else {"variables.z": latents}
     start = Reconstruction(torch.rand_like(truth), latents, status=("ok",) * images, state=state)
     method = load("method", name)
-    starts = {need: start for need in needs(method) if need not in ("problem", "generator")}
+    starts = {need: start for need in needs(method) if need not in ("problem", "generator", *networks)}
     if "decoder" in starts and generator is not None:
         starts["decoder"] = decoder_start(problem, generator, settings)
 
     def run(images: int, steps: int) -> None:
         rows = slice(0, images)
         begun = {need: each[rows] for need, each in starts.items()}
-        given = {"generator": generator, **begun}
+        given = {"generator": generator, **networks, **begun}
         changed = [settings | {"steps": steps}] if "steps" in settings else [settings] * steps
         for each in changed:
             solve(method, problem[rows], *(given[need] for need in needs(method) if need != "problem"), **each)
 
     return run
+
+
+def untrained(kind: Kind, spec: Mapping[str, Any], device: Any) -> Any:
+    """A network as a job uses it, with untrained weights."""
+    import torch
+
+    from reprior.networks.trained import built
+
+    network = built(kind, {key: value for key, value in spec.items() if key != "weights"})
+    return network.to(device).to(memory_format=torch.channels_last).eval().requires_grad_(False)
 
 
 def decoder_start(problem: Any, generator: Any, settings: Mapping[str, Any]) -> Any:

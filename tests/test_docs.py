@@ -28,6 +28,7 @@ from reprior.errors import UserError
 from reprior.generators.base import build_generator, load_generator
 from reprior.machine.files import load_arrays, load_tensors, read_json
 from reprior.methods.base import Problem
+from reprior.operators.bicubic import Bicubic
 from reprior.operators.identity import Identity
 from reprior.optimise.watch import Watch
 from reprior.planning.plan import Plan
@@ -251,7 +252,7 @@ def numbers(extended: Copy) -> Numbers:
 @pytest.mark.slow
 def test_the_example_study_computes_every_number(numbers: Numbers) -> None:
     counts = {("faces-grey", method): 2 for method in ("pseudo-inverse", "tv", "csgm", "huber", "rounds")}
-    counts |= {("photos-sr-x2", method): 3 for method in ("pseudo-inverse", "tv")}
+    counts |= {("photos-sr-x2", method): 3 for method in ("pseudo-inverse", "tv")} | {("faces-sr-x2", "encoded"): 2}
     for (case, method), images in counts.items():
         for metric in ("psnr", "mae", "seconds"):
             values = numbers.of(case, method, metric)
@@ -313,6 +314,25 @@ def test_the_example_encoder_learns_from_frozen_weights(extended: Copy) -> None:
     said = re.search(r"from (\S+) dB at the start to (\S+) dB", text_of("docs/extending.md").replace("\n", " "))
     assert said is not None
     assert [decibels(start.item()), decibels(end.item())] == pytest.approx([float(n) for n in said.groups()], abs=0.2)
+
+
+@pytest.mark.slow
+def test_the_example_method_passes_through_the_trained_encoder(extended: Copy) -> None:
+    case, weights = extended.folder / "results/demo/mine/faces-sr-x2", "data/weights/encoder-faces.safetensors"
+    record = read_record(case / "encoded/0000-0001.safetensors")
+    assert record is not None
+    assert record["inputs"][weights] == sha256_of(extended.folder / weights)
+    bundled = ROOT / "src/reprior/generators/weights/began-faces-drawn.safetensors"
+    generator = load_generator({"name": "began", "size": 64, "channels": 32, "latent": 64}, bundled)
+    encoder = example("networks/encoder.py", "Encoder")()
+    encoder.load_state_dict(load_tensors(extended.folder / weights)[0])
+    y = load_tensors(case / "observation/0000-0001.safetensors")[0]["y"]
+    with torch.no_grad():
+        expected = generator.image(
+            encoder(Bicubic((3, 64, 64), torch.Generator(), scale=2, padding="reflect").A_dagger(y))
+        )
+    found = load_tensors(case / "encoded/0000-0001.safetensors")[0]["images"]
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.slow

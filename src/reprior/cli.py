@@ -109,6 +109,8 @@ def _reconstruct(stage: Any) -> None:
     parser.add_argument("--label", required=True, help="the method's name in its study")
     parser.add_argument("--method", type=_json, required=True, help="JSON: name of the method and its settings")
     parser.add_argument("--generator", type=_json, help="JSON: name, settings and weights of the generator")
+    networks = "JSON: trained networks that the method needs, {its argument: name, settings and weights}"
+    parser.add_argument("--networks", type=_json, default={}, help=networks)
     starts = "JSON: what the method starts from, {its argument: {file: a result, step: null or the step of its state}}"
     parser.add_argument("--starts", type=_json, default={}, help=starts)
     _raw(parser)

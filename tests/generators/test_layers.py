@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
@@ -50,6 +51,18 @@ def test_from_each_layer_the_image_is_the_whole_networks_to_the_last_bit(made: t
         features = generator.features(z, layer)
         assert features["h"].shape[-1] == int(layer)
         assert torch.equal(generator.image_from(features, layer), whole)
+
+
+def test_from_a_layer_to_a_later_one_is_from_the_latent_to_the_later_one(made: tuple[str, Generator]) -> None:
+    _, generator = made
+    z, names = latents(generator), generator.layer_names
+    for layer, later in [*itertools.pairwise(names), (names[0], names[-1])]:
+        found = generator.features_from(generator.features(z, layer), layer, later)
+        expected = generator.features(z, later)
+        assert found.keys() == expected.keys()
+        assert all(torch.equal(found[key], expected[key]) for key in expected)
+    with pytest.raises(UserError, match=f"layer '{names[0]}' is not after '{names[1]}'"):
+        generator.features_from(generator.features(z, names[1]), names[1], names[0])
 
 
 def test_features_are_each_images_own_and_can_be_optimised(made: tuple[str, Generator]) -> None:

@@ -96,9 +96,10 @@ def cell_of(wildcards):
     return case_of(wildcards).cells[wildcards.method]
 
 
-def generator_of(wildcards):
-    name = cell_of(wildcards).generator
-    return study_of(wildcards).generators[name] if name else None
+def trained_of(wildcards):
+    """The generator, or None, and the other trained networks of a cell."""
+    networks = PLAN.trained(case_of(wildcards), cell_of(wildcards))
+    return networks.pop("generator", None), networks
 
 
 def batch_files(case, folder, suffix):
@@ -140,12 +141,12 @@ def observed_case(wildcards):
 
 
 def reconstruct_inputs(wildcards):
-    case, cell, generator = case_of(wildcards), cell_of(wildcards), generator_of(wildcards)
+    case, cell = case_of(wildcards), cell_of(wildcards)
     inputs = {"observation": f"{case.folder}/{OBSERVATION}/{wildcards.batch}.safetensors"}
     for need, start in cell.starts.items():
         inputs[need] = f"{case.folder}/{start.method}/{wildcards.batch}.safetensors"
-    if generator is not None:
-        inputs["weights"] = generator["weights"]
+    if networks := PLAN.trained(case, cell):
+        inputs["weights"] = [network["weights"] for network in networks.values()]
     if sources := PLAN.loss_sources(cell):
         inputs["downloads"] = raw_files(sources)
     return inputs
@@ -153,8 +154,9 @@ def reconstruct_inputs(wildcards):
 
 def reconstruct_code(wildcards):
     cell, operator = cell_of(wildcards), case_of(wildcards).operator
-    generator, losses = generator_of(wildcards), cell.losses
-    return code("reconstruct", method=cell.spec, operator=operator, generator=generator, loss=losses)
+    generator, networks = trained_of(wildcards)
+    specs = {"method": cell.spec, "operator": operator, "generator": generator, "network": [*networks.values()]}
+    return code("reconstruct", **specs, loss=cell.losses)
 
 
 def training_code(wildcards):
@@ -165,11 +167,13 @@ def training_code(wildcards):
 
 def reconstruct_options(wildcards):
     """Not computed from `input`: Snakemake would not treat that as a setting, so a change would rerun nothing."""
-    cell, generator, files = cell_of(wildcards), generator_of(wildcards), reconstruct_inputs(wildcards)
+    cell, files = cell_of(wildcards), reconstruct_inputs(wildcards)
+    generator, networks = trained_of(wildcards)
     starts = {need: {"file": files[need], "step": start.step} for need, start in cell.starts.items()}
     return [
         *("--method", as_json(cell.spec)),
         *(("--generator", as_json(generator)) if generator else ()),
+        *(("--networks", as_json(networks)) if networks else ()),
         *(("--starts", as_json(starts)) if starts else ()),
         *(("--marks", as_json(cell.marks)) if cell.marks else ()),
         *(("--raw", RAW) if "downloads" in files else ()),

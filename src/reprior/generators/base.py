@@ -5,14 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from reprior.errors import UserError
-from reprior.loading import call
-from reprior.machine.files import load_tensors
+from reprior.networks.trained import built, trained
 
 State = dict[str, Tensor]
 """Output of one stage of a network and input of the next: tensors [N, ...] by name."""
@@ -47,6 +46,14 @@ class Generator(nn.Module, ABC):
         """G1: the output of the stage `layer` for latents [N, *latent_shape]."""
         stages = self.stages()
         return _run({name: stages[name] for name in self._up_to(layer)}, {"z": z})
+
+    def features_from(self, features: State, layer: str, later: str) -> State:
+        """The output of the stage `later` from that of the earlier stage `layer`."""
+        done, wanted = self._up_to(layer), self._up_to(later)
+        if len(wanted) <= len(done):
+            raise UserError(f"generator {type(self).__name__}: layer '{later}' is not after '{layer}'")
+        stages = self.stages()
+        return _run({name: stages[name] for name in wanted[len(done) :]}, features)
 
     def image_from(self, features: State, layer: str) -> Tensor:
         """G2: images [N, C, H, W] on the [0, 1] scale from the output of stage `layer`, so that G(z) = G2(G1(z))."""
@@ -84,30 +91,12 @@ def _run(stages: Stages, state: State) -> State:
 
 
 def build_generator(spec: Mapping[str, Any]) -> Generator:
-    """An untrained generator from its spec, such as `{name: began, size: 64}`. Keeps the global random state."""
-    with torch.random.fork_rng(devices=[]):
-        generator: Generator = call("generator", spec, {})
-    return generator
+    """An untrained generator from its spec, such as `{name: began, size: 64}`."""
+    return cast(Generator, built("generator", spec))
 
 
 def load_generator(
     spec: Mapping[str, Any], weights: Path, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
 ) -> Generator:
-    """A trained generator for inversion: weights frozen and in channels-last order, evaluation mode."""
-    generator = build_generator(spec)
-    tensors, _ = load_tensors(weights)
-    check_fit(generator.state_dict(), tensors, weights)
-    generator.load_state_dict(tensors, assign=True)
-    generator.to(device, dtype).to(memory_format=torch.channels_last)
-    return generator.eval().requires_grad_(False)
-
-
-def check_fit(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], weights: Path) -> None:
-    """Raises UserError if the tensors `found` in the file `weights` are not the `expected` ones of a generator."""
-    for key in (*expected, *found):
-        wanted, given = (tuple(t[key].shape) if key in t else "no such tensor" for t in (expected, found))
-        if wanted != given:
-            raise UserError(
-                f"{weights}: does not fit the generator; '{key}' should be {wanted} but is {given}. "
-                "Use weights made for these generator settings, or change the settings."
-            )
+    """A trained generator, frozen."""
+    return cast(Generator, trained("generator", spec, weights, device, dtype))

@@ -82,6 +82,7 @@ def reconstruct(
     label: str,
     method: Spec,
     generator: Spec | None,
+    networks: Mapping[str, Spec],
     starts: Mapping[str, Spec],
     marks: Sequence[int],
     raw: Path,
@@ -92,18 +93,18 @@ def reconstruct(
     from reprior.machine.files import read_meta
 
     losses = method.get("loss", DEFAULT) if "steps" in method else ()
-
-    weights = [Path(generator["weights"])] if generator else []
+    weights = [Path(spec["weights"]) for spec in ([generator] if generator else []) + list(networks.values())]
     downloads = _downloads("loss", losses, raw)
     inputs = (observation, *(Path(start["file"]) for start in starts.values()), *weights, *downloads)
     settings = {"label": label, "method": method, "generator": generator, "starts": starts, "marks": marks}
-    operator = read_meta(observation)["operator"]
+    settings |= {"networks": networks} if networks else {}
+    plugged = {"method": method, "operator": read_meta(observation)["operator"], "generator": generator}
     return Job(
         "reconstruct",
         (out, out.with_suffix(".json")),
         inputs,
         settings,
-        modules("reconstruct", method=method, operator=operator, generator=generator, loss=losses),
+        modules("reconstruct", **plugged, network=list(networks.values()), loss=losses),
     )
 
 

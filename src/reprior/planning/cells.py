@@ -29,7 +29,12 @@ class Cells:
 
     def of(self, name: str, case: Case) -> dict[str, Cell]:
         """The cells of one case, by method."""
-        return self._marked(name, {method: self._cell(name, case, method) for method in case.methods})
+        cells = {method: self._cell(name, case, method) for method in case.methods}
+        needed = {need for cell in cells.values() for need in cell.networks}
+        if unused := sorted(set(case.networks) - needed):
+            key = f"cases.{name}.networks.{unused[0]}"
+            raise UserError(f"{self.path}: {key}: no method of this case needs it; remove the line")
+        return self._marked(name, cells)
 
     def check_entry(self, name: str, entry: Spec) -> None:
         """Check a method as the study lists it. UserError with one message if something is wrong."""
@@ -64,7 +69,15 @@ class Cells:
         needs_generator = "generator" in plugins.plugin("method", spec["name"]).needs
         if needs_generator and case.generator is None:
             raise UserError(f"{self.path}: cases.{case_name}.generator: is missing; '{method}' needs one")
-        return Cell(method, self._scaled(spec), starts, case.generator if needs_generator else None)
+        networks = {need: self._network(case_name, case, need, method) for need in _networks(entry)}
+        return Cell(method, self._scaled(spec), starts, case.generator if needs_generator else None, networks)
+
+    def _network(self, case_name: str, case: Case, need: str, method: str) -> str:
+        """The study's name of a trained network that a method needs."""
+        key = f"cases.{case_name}.networks"
+        if need not in case.networks:
+            raise UserError(f"{self.path}: {key}.{need}: is missing; '{method}' needs a trained network of this name")
+        return reference(case.networks[need], self.study.networks, self.path, f"{key}.{need}", "network of this study")
 
     def _of_all(self, key: str, given: Spec, spec: Spec, starts: Mapping[str, Start]) -> Spec:
         """The loss and the restarts of a cell, if the study gives them."""
@@ -134,12 +147,17 @@ class Cells:
 
 
 def _starts(entry: Spec) -> tuple[str, ...]:
-    """Names of the arguments that are results of other methods: all but the problem and the generator."""
+    """Names of the arguments that are results of other methods: all but the problem and networks."""
     try:
         needs = plugins.plugin("method", str(entry.get("name"))).needs
     except KeyError:
         return ()
-    return tuple(need for need in needs if need not in ("problem", "generator"))
+    return tuple(need for need in needs if need not in ("problem", "generator", *_networks(entry)))
+
+
+def _networks(entry: Spec) -> tuple[str, ...]:
+    """Names of the arguments that are trained networks, besides the generator."""
+    return plugins.plugin("method", entry["name"]).networks
 
 
 def _parsed_start(text: str) -> Start:

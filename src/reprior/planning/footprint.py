@@ -75,8 +75,7 @@ def image_sets(plan: Plan) -> list[ImagePlan]:
 
 def made_weights(plan: Plan) -> list[Weights]:
     """The weights that a run converts or trains."""
-    used = (plan.studies[case.study].generators[cell.generator] for case, cell in plan.cells() if cell.generator)
-    made = (plan.made_weights(generator) for generator in used)
+    made = (plan.made_weights(spec) for case, cell in plan.cells() for spec in plan.trained(case, cell).values())
     return list({weights.name: weights for weights in made if weights}.values())
 
 

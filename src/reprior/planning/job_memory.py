@@ -46,8 +46,9 @@ def memory_mb(plan: Plan, case: CasePlan, cell: Cell | None, batch: str, on_gpu:
 def _kind(plan: Plan, case: CasePlan, cell: Cell | None, size: int) -> _Kind:
     if cell is None:
         return _Kind("observe", "", "", size)
-    generator = plan.studies[case.study].generators[cell.generator] if cell.generator else None
-    return _Kind(*Work("reconstruct", size, method=cell.spec, generator=generator).key[:4])
+    networks = plan.trained(case, cell)
+    generator = networks.pop("generator", None)
+    return _Kind(*Work("reconstruct", size, method=cell.spec, generator=generator, networks=networks).key[:4])
 
 
 def _image_mib(table: Path, kind: _Kind) -> float:

@@ -65,6 +65,8 @@ class Cell:
     starts: Mapping[str, Start]
     """What this cell starts from, by name of the plug-in's argument."""
     generator: str | None
+    networks: Mapping[str, str] = field(default_factory=dict)
+    """Other trained networks: name of the plug-in's argument -> the study's name of the network."""
     marks: tuple[int, ...] = ()
     """The steps from which other methods start. The states after them are saved."""
 
@@ -123,6 +125,7 @@ class StudyPlan:
     folder: Path
     reported: Path
     generators: Mapping[str, Spec]
+    networks: Mapping[str, Spec]
     labels: Mapping[str, str]
     metrics: tuple[Spec, ...]
     images: Mapping[str, ImagePlan]
@@ -157,10 +160,16 @@ class Plan:
             needed.update(*(plugins.sources("metric", spec) for spec in self.computed_metrics(study)))
         for case, cell in self.cells():
             needed.update(case.images.sources, self.loss_sources(cell))
-            if cell.generator is not None:
-                made = self.made_weights(self.studies[case.study].generators[cell.generator])
+            for spec in self.trained(case, cell).values():
+                made = self.made_weights(spec)
                 needed.update(self.downloads_of(made.name) if made else ())
         return tuple(sorted(needed))
+
+    def trained(self, case: CasePlan, cell: Cell) -> dict[str, Spec]:
+        """The generator and the other trained networks of a cell, by the method's argument."""
+        study = self.studies[case.study]
+        generator = {"generator": study.generators[cell.generator]} if cell.generator else {}
+        return generator | {need: study.networks[name] for need, name in cell.networks.items()}
 
     def loss_sources(self, cell: Cell) -> list[str]:
         """Names of the downloads that a cell's losses read."""
@@ -182,9 +191,9 @@ class Plan:
             need: {**self.weights[name].generator, "weights": self.weights_file(name)} for need, name in against.items()
         }
 
-    def made_weights(self, generator: Spec) -> Weights | None:
-        """How a generator's weights are made; None if they are the user's own file."""
-        file = Path(generator["weights"])
+    def made_weights(self, network: Spec) -> Weights | None:
+        """How a network's weights are made; None if they are the user's own file."""
+        file = Path(network["weights"])
         return self.weights.get(file.stem) if file.parent == Path(self.config.data) / "weights" else None
 
     def computed_metrics(self, study: StudyPlan) -> list[Spec]:

@@ -31,6 +31,8 @@ class Plugin:
     name: str
     needs: tuple[str, ...]
     """Names of the entry's positional arguments. For example, a method with `start` starts from another's result."""
+    networks: tuple[str, ...]
+    """Those of type `nn.Module`: a method gets trained networks."""
     settings: type[BaseModel]
     constants: Mapping[str, Any]
     """The module's constants with literal values, such as `SUFFIXES` of an artifact kind."""
@@ -53,8 +55,10 @@ def plugin(kind: Kind, name: str) -> Plugin:
     if entry is None:
         raise KeyError(name)
     arguments = _arguments(entry)
-    needs = tuple(argument.arg for argument in arguments.args if argument.arg != "self")
-    return Plugin(kind, name, needs, _settings_model(name, arguments), _constants(_parsed(path)))
+    needs = [argument for argument in arguments.args if argument.arg != "self"]
+    networks = tuple(each.arg for each in needs if each.annotation and ast.unparse(each.annotation) == "nn.Module")
+    named = tuple(each.arg for each in needs)
+    return Plugin(kind, name, named, networks, _settings_model(name, arguments), _constants(_parsed(path)))
 
 
 def sources(kind: Kind, spec: Mapping[str, Any]) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from reprior.errors import UserError
 from reprior.planning import plugins
@@ -80,7 +80,8 @@ class _Resolver:
         for pattern in self.gaps:
             if not fnmatch.filter(study.cases, pattern):
                 reference(pattern, study.cases, self.scale_path, f"gaps.{self.name}", "case")
-        generators = {name: self._generator(name, spec) for name, spec in study.generators.items()}
+        generators = {name: self._trained("generator", name, spec) for name, spec in study.generators.items()}
+        networks = {name: self._trained("network", name, spec) for name, spec in study.networks.items()}
         images = {name: self._images(name, spec, generators) for name, spec in study.images.items()}
         metrics = tuple(self._metric(index, spec) for index, spec in enumerate(study.metrics))
         return StudyPlan(
@@ -90,6 +91,7 @@ class _Resolver:
             folder=self.folder,
             reported=self.reported,
             generators=generators,
+            networks=networks,
             labels={name: str(entry.get("label", name)) for name, entry in study.methods.items()},
             metrics=metrics,
             images=images,
@@ -120,28 +122,30 @@ class _Resolver:
         dataset = checked_spec("dataset", substitute.dataset, self.scale_path, key)
         return spec.model_copy(update={"ids": None, "count": spec.size, **given, "dataset": dataset})
 
-    def _generator(self, name: str, spec: Spec) -> Spec:
-        path, key = self.path, f"generators.{name}"
-        checked = checked_spec("generator", spec, path, key, also=("weights",))
-        if checked["name"] in self.scale.generators:
-            path, key = self.scale_path, f"generators.{checked['name']}"
-            checked = checked_spec("generator", self.scale.generators[checked["name"]], path, key, also=("weights",))
+    def _trained(self, kind: Literal["generator", "network"], name: str, spec: Spec) -> Spec:
+        """The scale's or the study's spec of a trained network, with its file of weights."""
+        path, key = self.path, f"{kind}s.{name}"
+        substitutes = self.scale.generators if kind == "generator" else self.scale.networks
+        checked = checked_spec(kind, spec, path, key, also=("weights",))
+        if checked["name"] in substitutes:
+            path, key = self.scale_path, f"{kind}s.{checked['name']}"
+            checked = checked_spec(kind, substitutes[checked["name"]], path, key, also=("weights",))
         weights = checked.get("weights")
         if not isinstance(weights, str):
             raise UserError(f"{path}: {key}.weights: is missing; expected a name or a .safetensors file")
         if not weights.endswith(".safetensors"):
-            checked["weights"] = self._weights_file(weights, checked, path, f"{key}.weights").as_posix()
+            checked["weights"] = self._weights_file(weights, kind, checked, path, f"{key}.weights").as_posix()
         return checked
 
-    def _weights_file(self, name: str, generator: Spec, path: Path, key: str) -> Path:
+    def _weights_file(self, name: str, kind: str, spec: Spec, path: Path, key: str) -> Path:
         file = Path(self.config.data) / "weights" / f"{name}.safetensors"
         if name not in self.weights:
             if not file.is_file():
                 reference(name, self.weights, path, key, "published or trainable weights")
             return file
-        misfit = matching(self.weights, name, generator)
+        misfit = matching(self.weights, name, spec)
         if misfit:
-            raise UserError(f"{path}: {key}: '{name}' is of another generator: {misfit}")
+            raise UserError(f"{path}: {key}: '{name}' is of another {kind}: {misfit}")
         return file
 
     def _metric(self, index: int, spec: Spec) -> Spec:

@@ -10,7 +10,7 @@ from reprior.metrics import metric_id
 from reprior.planning import plugins
 from reprior.planning.messages import checked_spec, reference
 from reprior.planning.plan import StudyPlan
-from reprior.planning.study import Scale, Study
+from reprior.planning.study import Scale, Spec, Study
 
 
 def whole(scale: Scale) -> Scale:
@@ -34,9 +34,11 @@ def check_scale(scale: Scale, path: Path) -> None:
     for name, substitute in scale.datasets.items():
         reference(name, plugins.names("dataset"), path, f"datasets.{name}", "dataset")
         checked_spec("dataset", substitute.dataset, path, f"datasets.{name}.dataset")
-    for name, spec in scale.generators.items():
-        reference(name, plugins.names("generator"), path, f"generators.{name}", "generator")
-        checked_spec("generator", spec, path, f"generators.{name}", also=("weights",))
+    sections: Mapping[plugins.Kind, Mapping[str, Spec]] = {"generator": scale.generators, "network": scale.networks}
+    for kind, specs in sections.items():
+        for name, spec in specs.items():
+            reference(name, plugins.names(kind), path, f"{kind}s.{name}", kind)
+            checked_spec(kind, spec, path, f"{kind}s.{name}", also=("weights",))
     for section, entries in (("steps", scale.steps), ("methods", scale.methods)):
         for name in entries:
             reference(name, plugins.names("method"), path, f"{section}.{name}", "method")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass, field, fields
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -37,6 +37,8 @@ class Work:
     operator: Spec | None = None
     method: Spec | None = None
     generator: Spec | None = None
+    networks: Mapping[str, Spec] = field(default_factory=dict)
+    """Other trained networks, by the method's argument."""
     metrics: Sequence[Spec] = ()
 
     @property
@@ -46,7 +48,7 @@ class Work:
         return Key(
             self.stage,
             "; ".join(map(_sizes, done)),
-            _sizes(self.generator) if self.generator else "",
+            "; ".join(map(_sizes, filter(None, [self.generator, *self.networks.values()]))),
             self.size,
             _text(self.operator) if self.operator else "",
         )
@@ -119,8 +121,9 @@ def tasks(plan: Plan) -> Iterator[Task]:
                 continue
             yield _task(case, Work("observe", image_size(plan, case), case.operator), "observe")
             for cell in case.cells.values():
-                generator = study.generators[cell.generator] if cell.generator else None
-                work = Work("reconstruct", image_size(plan, case), case.operator, cell.spec, generator)
+                networks = plan.trained(case, cell)
+                generator = networks.pop("generator", None)
+                work = Work("reconstruct", image_size(plan, case), case.operator, cell.spec, generator, networks)
                 rule = "reconstruct" if cell.iterates else "reconstruct_direct"
                 yield _task(case, work, rule, cell.spec.get("steps", 1))
                 yield _task(case, Work("evaluate", image_size(plan, case), metrics=metrics), "evaluate")

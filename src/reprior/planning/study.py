@@ -97,6 +97,8 @@ class Case(Strict):
     noise_norm: Positive | None = None
     """sqrt(E ||e||^2) of a whole measurement, instead of `noise`. Each of its m entries then has this / sqrt(m)."""
     generator: str | None = None
+    networks: dict[str, str] = {}
+    """Trained networks that methods need: the name of their argument -> the study's name of the network."""
     methods: dict[Key, dict[str, Any] | None] = Field(min_length=1)
     """Methods by name, each with the settings that differ from the study's."""
     gap: str | None = None
@@ -180,6 +182,8 @@ class Study(Strict):
     paper: Paper | None = None
     images: dict[Key, ImageSet] = Field(min_length=1)
     generators: dict[Key, Spec] = {}
+    networks: dict[Key, Spec] = {}
+    """Other trained networks that methods need."""
     methods: dict[Key, Spec] = Field(min_length=1)
     metrics: list[Spec] = Field(min_length=1)
     cases: dict[Key, Case] = Field(min_length=1)
@@ -216,6 +220,7 @@ class Scale(Strict):
     """Whether the numbers may be compared with the paper's."""
     datasets: dict[str, Substitute] = {}
     generators: dict[str, Spec] = {}
+    networks: dict[str, Spec] = {}
     steps: dict[str, Fraction] = {}
     """By plug-in name of a method: the share of its steps that is run."""
     study_steps: dict[str, Fraction] = {}

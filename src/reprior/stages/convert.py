@@ -8,8 +8,9 @@ from typing import Any
 
 from reprior.acquire.checkpoints import read_checkpoint
 from reprior.errors import UserError
-from reprior.generators.base import build_generator, check_fit
+from reprior.generators.base import build_generator
 from reprior.machine.files import save_tensors
+from reprior.networks.trained import check_fit
 
 
 def convert(checkpoint: Path, generator: Mapping[str, Any], layout: str, out: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +11,12 @@ import torch
 from torch import Tensor
 
 from reprior.errors import UserError
-from reprior.loading import load, needs
+from reprior.loading import Kind, load, needs
 from reprior.losses import DEFAULT
 from reprior.machine.facts import command, device_name, peak_memory_mib, seconds_since_start, versions
 from reprior.machine.files import load_tensors, save_tensors, write_json
 from reprior.methods.base import Problem, Reconstruction, solve
+from reprior.networks.trained import trained
 from reprior.operators import make_operator
 from reprior.optimise.watch import Watch
 
@@ -28,6 +28,7 @@ def reconstruct(
     *,
     label: str,
     generator: Mapping[str, Any] | None = None,
+    networks: Mapping[str, Mapping[str, Any]] | None = None,
     starts: Mapping[str, Mapping[str, Any]] | None = None,
     marks: Sequence[int] = (),
     raw: Path = Path("data/raw"),
@@ -37,9 +38,10 @@ def reconstruct(
 ) -> None:
     """Run one method on one batch. Writes `out` and, next to it, a .json that says how it was made.
 
-    `starts` is what the method starts from: {its argument: {file: a result, step: the step of its state, or None}}.
-    `marks` are the steps from which other methods start. `identity` is a hash of everything the result depends on. A
-    checkpoint with a different identity is not continued.
+    `generator` and `networks` (by the method's argument) are specs with a file of weights. `starts` is what the method
+    starts from: {its argument: {file: a result, step: the step of its state, or None}}. `marks` are the steps from
+    which other methods start. `identity` is a hash of everything the result depends on. A checkpoint with a different
+    identity is not continued.
     """
     where = torch.device(device)
     tensors, meta = load_tensors(observation)
@@ -65,7 +67,9 @@ def reconstruct(
     )
     solver = load("method", name)
     begun = {need: _start(Path(start["file"]), start["step"], where) for need, start in (starts or {}).items()}
-    needed = {"generator": _generator(generator, where), **begun}
+    needed = {need: _network("network", spec, where) for need, spec in (networks or {}).items()} | begun
+    if generator is not None:
+        needed["generator"] = _network("generator", generator, where)
     startup = seconds_since_start()
     with watch.catching_signals():
         began = time.perf_counter()
@@ -79,6 +83,7 @@ def reconstruct(
     save_tensors(out, made | _marked(watch, len(problem), label), origin)
     chosen = {key: value for key, value in method.items() if key != "name"}
     asked = {"plugin": name, "settings": chosen, "generator": generator, "starts": starts or {}}
+    asked |= {"networks": networks} if networks else {}
     noise = {key: meta[key] for key in ("noise", "noise_norm") if key in meta}
     solved = {"operator": meta["operator"], "numbers": _numbers(found, watch)} | noise
     spent = {"seconds": seconds, "seconds_per_image": seconds / len(problem), "startup_seconds": startup}
@@ -93,14 +98,9 @@ def reconstruct(
     watch.done()
 
 
-def _generator(spec: Mapping[str, Any] | None, device: torch.device) -> torch.nn.Module | None:
-    if spec is None:
-        return None
-    # Imported by name, so that methods without a generator do not depend on its code.
-    load_generator = import_module("reprior.generators.base").load_generator
+def _network(kind: Kind, spec: Mapping[str, Any], device: torch.device) -> Any:
     architecture = {key: value for key, value in spec.items() if key != "weights"}
-    network: torch.nn.Module = load_generator(architecture, Path(spec["weights"]), device, torch.float32)
-    return network
+    return trained(kind, architecture, Path(spec["weights"]), device)
 
 
 def _status(found: Reconstruction) -> list[str]:

@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -15,9 +15,10 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from reprior.errors import UserError
-from reprior.generators.base import Generator, build_generator, load_generator
-from reprior.loading import call, load, names
+from reprior.generators.base import Generator, load_generator
+from reprior.loading import Kind, load, names
 from reprior.machine.files import save_tensors, write_json, write_text
+from reprior.networks.trained import built
 from reprior.optimise.watch import Watch
 from reprior.training.candidates import Candidates, best
 from reprior.training.curves import save_curves
@@ -60,7 +61,7 @@ def train_network(
     checkpoint of other `code`, or against other weights, is not used.
     """
     task, settings = _task(recipe), read_recipe(recipe)
-    made, frozen = _built(task, network), _frozen(against or {}, device)
+    made, frozen = built(cast(Kind, task.trains), network), _frozen(against or {}, device)
     material = read_material(dataset, settings, raw)
     _check_shapes(made, material)
     identity = {task.trains: dict(network), "dataset": dict(dataset)}
@@ -141,14 +142,6 @@ def _task(recipe: Mapping[str, Any]) -> type[Task]:
             f"training recipe: 'task': there is no '{name}'; use one of {', '.join(names('task'))}"
         ) from error
     return found
-
-
-def _built(task: type[Task], spec: Mapping[str, Any]) -> nn.Module:
-    if task.trains == "generator":
-        return build_generator(spec)
-    with torch.random.fork_rng(devices=[]):
-        network: nn.Module = call("network", spec, {})
-    return network
 
 
 def _frozen(against: Mapping[str, Mapping[str, Any]], device: torch.device | str) -> dict[str, Generator]:

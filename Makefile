@@ -33,7 +33,7 @@ small: $(INSTALLED) ## install, run the studies on real images (downloads 8 MB, 
 	@echo "The report: results/small/report/index.html"
 
 test: lint ## install, lint, run every test
-	@$(ACTIVATE) OMP_NUM_THREADS=1 pytest -n $(TESTERS) --dist loadgroup $(PYTEST_FLAGS)
+	@$(ACTIVATE) OMP_NUM_THREADS=1 pytest -n $(TESTERS) --no-loadscope-reorder $(PYTEST_FLAGS)
 
 lint: $(INSTALLED) ## check style, types and rules
 	@$(MAKE) --no-print-directory -j 2 --output-sync=target lint-style lint-types lint-rules

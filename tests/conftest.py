@@ -18,20 +18,34 @@ from reprior import provenance
 ROOT = Path(__file__).parents[1]
 
 
-TOGETHER = ("slurm", "faults", "workflow")
-"""Folders whose tests share slow fixtures. One process runs all tests of such a folder, and these run first."""
+TOGETHER = ("slurm", "faults", "workflow", "test_docs.py")
+"""Folders and files whose tests share slow fixtures. One process runs all tests of each, and these run first."""
+
+
+def _place(nodeid: str) -> str:
+    """The folder or file in tests/ that holds a test."""
+    return nodeid.removeprefix("tests/").partition("::")[0].partition("/")[0]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """For runs in several processes (`-n`): group the tests of such a folder, and put these groups first."""
+    """Put the tests that share slow fixtures first."""
+    order = {place: number for number, place in enumerate(TOGETHER)}
+    items.sort(key=lambda item: order.get(_place(item.nodeid), len(TOGETHER)))
 
-    def folder(item: pytest.Item) -> str:
-        return item.path.relative_to(ROOT / "tests").parts[0]
 
-    for item in items:
-        if folder(item) in TOGETHER:
-            item.add_marker(pytest.mark.xdist_group(folder(item)))
-    items.sort(key=lambda item: folder(item) not in TOGETHER)
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """For runs in several processes (`-n`): which tests stay together.
+
+    The groups of pytest-xdist 3.8 (`--dist loadgroup`) have no effect with pytest 9.2.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return _place(nodeid) if _place(nodeid) in TOGETHER else nodeid
+
+    return Scheduling(config, log)
 
 
 @pytest.fixture(scope="session")

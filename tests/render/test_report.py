@@ -154,6 +154,13 @@ def test_pictures_that_are_gone_are_a_labelled_gap(made_up: Any) -> None:
     assert "No pictures:" in Page(made_up.report).text
 
 
+def test_the_first_case_with_pictures_is_open(made_up: Any) -> None:
+    made_up.render("table", "table", cases=["no-weights", "sr-x4", "fourier-30"], methods=["csgm"], metrics=["mse"])
+    build([made_up.folder / "table.json"], made_up.report, "make")
+    opened = re.findall(r'<details class="case" open>\n<summary>(.*?)</summary>', made_up.report.read_text())
+    assert opened == ["Faces, SR ×4"]
+
+
 def test_methods_of_several_artifacts_come_in_one_order(made_up: Any) -> None:
     orders = {"one": ["csgm", "iagan"], "two": ["bicubic", "csgm", "csgm-bp", "iagan"]}
     for name, methods in orders.items():

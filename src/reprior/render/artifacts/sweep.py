@@ -62,6 +62,7 @@ def sweep(
             drawn |= set(here)
             _draw(axes, context, {case: places[case] for case in here}, methods, metric)
             axes.set(xlabel=labels["x"], ylabel=labels["y"], yscale="log" if log else "linear")
+            axes.locator_params(axis="x", nbins=6)  # the numbers around a single place are long
     if panels:
         common_legend(figure, all_axes)
     band = ABOUT_INTERVAL.replace("Interval", "Band") if any(entry.interval for entry in found) else ""

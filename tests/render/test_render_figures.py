@@ -111,6 +111,19 @@ def test_panels_stand_in_a_grid_of_so_many_columns(made_up: Any, figures: list[A
     assert two[0] == two[2] < two[1] and three[0] < three[1] < three[2]
 
 
+def test_numbers_of_an_axis_with_a_single_place_do_not_overlap(made_up: Any, figures: list[Any]) -> None:
+    made_up.add("alone", "Alone", {"name": "gaussian", "ratio": 2000 / 49152}, ["csgm"])
+    made_up.render("sweep", "panels", cases=["alone"], methods=["csgm"], panels={"A": ["alone"]}, log=False)
+    ((figure, _),) = figures
+    figure.canvas.draw()
+    (axes,) = figure.axes
+    low, high = axes.get_xlim()
+    shown = [label for label in axes.get_xticklabels() if low <= label.get_position()[0] <= high]
+    boxes = [label.get_window_extent() for label in shown]
+    assert len(boxes) > 1
+    assert all(left.x1 < right.x0 for left, right in zip(boxes, boxes[1:], strict=False))
+
+
 def test_a_panel_that_lacks_all_says_why_in_its_place_and_other_gaps_are_named_once(
     made_up: Any, figures: list[Any]
 ) -> None:

@@ -221,6 +221,18 @@ def test_a_number_of_the_paper_that_is_none_is_named(made_up: Any, value: str) -
         made(made_up)
 
 
+@pytest.mark.parametrize("end", ["a note, with a comma", "a note, with a comma\ntable,sr-x4,iagan,psnr,21.0,"])
+def test_a_cell_with_a_comma_and_no_quotes_is_told(made_up: Any, end: str) -> None:
+    made_up.reported.write_text(f"artifact,case,method,metric,value,note\ntable,sr-x4,csgm,psnr,20.5,{end}\n")
+    with pytest.raises(UserError, match=r"reported\.csv: cannot be read as a csv: .*put quotes around cells"):
+        made(made_up)
+
+
+def test_a_row_may_end_before_its_note(made_up: Any) -> None:
+    made_up.reported.write_text("artifact,case,method,metric,value,note\ntable,sr-x4,csgm,psnr,20.5\n")
+    assert rows(made(made_up))["sr-x4", "csgm", "psnr"]["paper"] == "20.5"
+
+
 def test_a_table_imports_neither_matplotlib_nor_torch(made_up: Any) -> None:
     out = made(made_up)
     code = (

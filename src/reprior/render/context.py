@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -235,10 +236,15 @@ def _values(paths: Sequence[Path]) -> dict[str, dict[str, float]]:
 
 
 def _table(path: Path, columns: Sequence[str]) -> DataFrame:
-    """A csv, every cell as it is written."""
+    """A csv, every cell as it is written, and empty if its row is too short."""
     import pandas
 
-    table = pandas.read_csv(path, dtype=str, keep_default_na=False)
+    try:
+        with warnings.catch_warnings(action="error", category=pandas.errors.ParserWarning):
+            table = pandas.read_csv(path, dtype=str, keep_default_na=False, index_col=False).fillna("")
+    except (ValueError, pandas.errors.ParserWarning) as error:
+        message = f"{path}: cannot be read as a csv: {error}; put quotes around cells that contain a comma"
+        raise UserError(message) from error
     if missing := set(columns) - set(table):
         raise UserError(f"{path}: lacks the columns {', '.join(sorted(missing))}; expected {', '.join(columns)}")
     return table

@@ -24,7 +24,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from reprior.loading import Kind
 from reprior.planning.plan import Plan
 from reprior.planning.resolve import make_plan
 from reprior.planning.step_times import TABLE, Row, Work, read_rows, tasks, write_rows
@@ -201,17 +200,19 @@ def reconstruction(work: Work, images: int, device: Any, raw: str) -> Run:
     from reprior.loading import load, needs
     from reprior.losses import DEFAULT
     from reprior.methods.base import Problem, Reconstruction, solve
+    from reprior.networks.trained import built, frozen
     from reprior.operators import make_operator
 
-    operator = make_operator("bench", "bench", work.operator, (3, work.size, work.size)).to(device, torch.float32)
-    truth = torch.rand(images, 3, work.size, work.size, device=device)
+    generator: Any = frozen(built("generator", work.generator), device) if work.generator else None
+    networks = {need: frozen(built("network", spec), device) for need, spec in work.networks.items()}
+    shape = (generator.image_shape[0] if generator else 3, work.size, work.size)
+    operator = make_operator("bench", "bench", work.operator, shape).to(device, torch.float32)
+    truth = torch.rand(images, *shape, device=device)
     ids = tuple(map(str, range(images)))
     settings = dict(work.method)
     name, losses = settings.pop("name"), settings.pop("loss", DEFAULT)
     problem = Problem(operator.A(truth), operator, "bench", "bench", ids, losses=losses, raw=Path(raw))
-    generator = untrained("generator", work.generator, device) if work.generator else None
     latents = problem.draw("start", generator.draw_latent) if generator else None
-    networks = {need: untrained("network", spec, device) for need, spec in work.networks.items()}
     state = {} if latents is None else {"variables.z": latents}
     start = Reconstruction(torch.rand_like(truth), latents, status=("ok",) * images, state=state)
     method = load("method", name)
@@ -228,16 +229,6 @@ def reconstruction(work: Work, images: int, device: Any, raw: str) -> Run:
             solve(method, problem[rows], *(given[need] for need in needs(method) if need != "problem"), **each)
 
     return run
-
-
-def untrained(kind: Kind, spec: Mapping[str, Any], device: Any) -> Any:
-    """A network as a job uses it, with untrained weights."""
-    import torch
-
-    from reprior.networks.trained import built
-
-    network = built(kind, {key: value for key, value in spec.items() if key != "weights"})
-    return network.to(device).to(memory_format=torch.channels_last).eval().requires_grad_(False)
 
 
 def decoder_start(problem: Any, generator: Any, settings: Mapping[str, Any]) -> Any:

@@ -17,7 +17,7 @@ from reprior.planning.plan import Plan
 from reprior.planning.resolve import make_plan
 from reprior.planning.step_times import tasks
 
-METHOD = "def projected(problem: Problem, generator: Generator, projector: nn.Module, *, eta: float = 1.0): ..."
+METHOD = "def projected(problem: Problem, generator: nn.Module, projector: nn.Module, *, eta: float = 1.0): ..."
 NETWORK = "class Inverse:\n    def __init__(self, *, width: int = 8): ..."
 STUDY: dict[str, Any] = {
     "title": "A study",

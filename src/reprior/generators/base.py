@@ -99,4 +99,4 @@ def load_generator(
     spec: Mapping[str, Any], weights: Path, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
 ) -> Generator:
     """A trained generator, frozen."""
-    return cast(Generator, trained("generator", spec, weights, device, dtype))
+    return cast(Generator, trained("generator", {**spec, "weights": weights}, device, dtype))

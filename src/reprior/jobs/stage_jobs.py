@@ -93,18 +93,18 @@ def reconstruct(
     from reprior.machine.files import read_meta
 
     losses = method.get("loss", DEFAULT) if "steps" in method else ()
-    weights = [Path(spec["weights"]) for spec in ([generator] if generator else []) + list(networks.values())]
+    weights = [Path(spec["weights"]) for spec in (generator, *networks.values()) if spec]
     downloads = _downloads("loss", losses, raw)
     inputs = (observation, *(Path(start["file"]) for start in starts.values()), *weights, *downloads)
-    settings = {"label": label, "method": method, "generator": generator, "starts": starts, "marks": marks}
-    settings |= {"networks": networks} if networks else {}
+    needed = {"generator": generator, "networks": networks, "starts": starts}
+    settings = {"label": label, "method": method, **needed, "marks": marks}
     plugged = {"method": method, "operator": read_meta(observation)["operator"], "generator": generator}
     return Job(
         "reconstruct",
         (out, out.with_suffix(".json")),
         inputs,
         settings,
-        modules("reconstruct", **plugged, network=list(networks.values()), loss=losses),
+        modules("reconstruct", **plugged, network=[*networks.values()], loss=losses),
     )
 
 

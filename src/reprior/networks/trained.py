@@ -16,23 +16,25 @@ from reprior.machine.files import load_tensors
 
 def built(kind: Kind, spec: Mapping[str, Any]) -> nn.Module:
     """An untrained network from its spec, such as `{name: began, size: 64}`. Leaves the global random state alone."""
+    architecture = {key: value for key, value in spec.items() if key != "weights"}
     with torch.random.fork_rng(devices=[]):
-        network: nn.Module = call(kind, spec, {})
+        network: nn.Module = call(kind, architecture, {})
     return network
 
 
 def trained(
-    kind: Kind,
-    spec: Mapping[str, Any],
-    weights: Path,
-    device: torch.device | str = "cpu",
-    dtype: torch.dtype = torch.float32,
+    kind: Kind, spec: Mapping[str, Any], device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
 ) -> nn.Module:
-    """A network in evaluation mode with weights from a file, frozen and in channels-last order."""
-    network = built(kind, spec)
+    """The network of a spec with the weights of its file `weights`, frozen."""
+    network, weights = built(kind, spec), Path(spec["weights"])
     tensors, _ = load_tensors(weights)
     check_fit(network.state_dict(), tensors, weights, kind)
     network.load_state_dict(tensors, assign=True)
+    return frozen(network, device, dtype)
+
+
+def frozen(network: nn.Module, device: torch.device | str, dtype: torch.dtype = torch.float32) -> nn.Module:
+    """The network in evaluation mode, without gradients for its weights, and in channels-last order."""
     network.to(device, dtype).to(memory_format=torch.channels_last)
     return network.eval().requires_grad_(False)
 

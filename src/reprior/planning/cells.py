@@ -157,7 +157,7 @@ def _starts(entry: Spec) -> tuple[str, ...]:
 
 def _networks(entry: Spec) -> tuple[str, ...]:
     """Names of the arguments that are trained networks, besides the generator."""
-    return plugins.plugin("method", entry["name"]).networks
+    return tuple(need for need in plugins.plugin("method", entry["name"]).networks if need != "generator")
 
 
 def _parsed_start(text: str) -> Start:

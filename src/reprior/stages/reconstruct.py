@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from reprior.errors import UserError
-from reprior.loading import Kind, load, needs
+from reprior.loading import load, needs
 from reprior.losses import DEFAULT
 from reprior.machine.facts import command, device_name, peak_memory_mib, seconds_since_start, versions
 from reprior.machine.files import load_tensors, save_tensors, write_json
@@ -67,9 +67,9 @@ def reconstruct(
     )
     solver = load("method", name)
     begun = {need: _start(Path(start["file"]), start["step"], where) for need, start in (starts or {}).items()}
-    needed = {need: _network("network", spec, where) for need, spec in (networks or {}).items()} | begun
+    needed = {need: trained("network", spec, where) for need, spec in (networks or {}).items()} | begun
     if generator is not None:
-        needed["generator"] = _network("generator", generator, where)
+        needed["generator"] = trained("generator", generator, where)
     startup = seconds_since_start()
     with watch.catching_signals():
         began = time.perf_counter()
@@ -82,8 +82,8 @@ def reconstruct(
     made |= {f"part.{part}": images for part, images in found.parts.items()}
     save_tensors(out, made | _marked(watch, len(problem), label), origin)
     chosen = {key: value for key, value in method.items() if key != "name"}
-    asked = {"plugin": name, "settings": chosen, "generator": generator, "starts": starts or {}}
-    asked |= {"networks": networks} if networks else {}
+    asked = {"plugin": name, "settings": chosen, "generator": generator}
+    asked |= {"networks": networks or {}, "starts": starts or {}}
     noise = {key: meta[key] for key in ("noise", "noise_norm") if key in meta}
     solved = {"operator": meta["operator"], "numbers": _numbers(found, watch)} | noise
     spent = {"seconds": seconds, "seconds_per_image": seconds / len(problem), "startup_seconds": startup}
@@ -96,11 +96,6 @@ def reconstruct(
     }
     write_json(out.with_suffix(".json"), origin | asked | solved | spent | machine)
     watch.done()
-
-
-def _network(kind: Kind, spec: Mapping[str, Any], device: torch.device) -> Any:
-    architecture = {key: value for key, value in spec.items() if key != "weights"}
-    return trained(kind, architecture, Path(spec["weights"]), device)
 
 
 def _status(found: Reconstruction) -> list[str]:

@@ -15,10 +15,10 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from reprior.errors import UserError
-from reprior.generators.base import Generator, load_generator
+from reprior.generators.base import Generator
 from reprior.loading import Kind, load, names
 from reprior.machine.files import save_tensors, write_json, write_text
-from reprior.networks.trained import built
+from reprior.networks.trained import built, trained
 from reprior.optimise.watch import Watch
 from reprior.training.candidates import Candidates, best
 from reprior.training.curves import save_curves
@@ -146,10 +146,7 @@ def _task(recipe: Mapping[str, Any]) -> type[Task]:
 
 def _frozen(against: Mapping[str, Mapping[str, Any]], device: torch.device | str) -> dict[str, Generator]:
     """The generators that a task trains against, loaded from their files of weights."""
-    return {
-        name: load_generator({k: v for k, v in spec.items() if k != "weights"}, Path(spec["weights"]), device)
-        for name, spec in against.items()
-    }
+    return {name: cast(Generator, trained("generator", spec, device)) for name, spec in against.items()}
 
 
 def _hashed(against: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

@@ -39,7 +39,7 @@ def planned(root: Path, tmp_path: Path) -> Planned:
 
 @pytest.fixture(autouse=True)
 def programs(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Programs:
-    """A machine with this Python, without GPU and SLURM. Adds the programs that are given as shell scripts."""
+    """A machine with this Python and 1 TB free, without GPU and SLURM. Adds programs, given as shell scripts."""
     (tmp_path / "bin").mkdir()
 
     def write(**scripts: str) -> None:
@@ -53,6 +53,8 @@ def programs(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pro
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     monkeypatch.delenv(devices.VISIBLE, raising=False)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    usage = shutil.disk_usage("/")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=10**12))
     return write
 
 

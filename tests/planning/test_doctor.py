@@ -53,8 +53,7 @@ def programs(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pro
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     monkeypatch.delenv(devices.VISIBLE, raising=False)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    usage = shutil.disk_usage("/")
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=10**12))
+    with_free(monkeypatch, 10**12)
     return write
 
 

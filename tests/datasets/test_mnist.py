@@ -75,8 +75,38 @@ def test_a_bomb_is_not_unpacked(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_is_told(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"train-images-idx3-ubyte.gz: there is no such file"):
-        MNIST(tmp_path, partition="train").ids(0, 1)
+    for partition in ("train", "validation"):
+        with pytest.raises(UserError, match=r"train-images-idx3-ubyte.gz: there is no such file"):
+            MNIST(tmp_path, partition=partition).ids(0, 1)
+
+
+def test_the_last_digits_for_training_are_for_validation(tmp_path: Path) -> None:
+    digits = np.zeros((60_000, 28, 28), np.uint8)
+    digits[:, 0, 0], digits[:, 0, 1] = np.divmod(np.arange(60_000), 256)
+    raw = placed(tmp_path, gzip.compress(idx(digits), compresslevel=1), "train")
+    train, validation = MNIST(raw, partition="train"), MNIST(raw, partition="validation")
+    assert (train.size, train.names[0], train.names[-1]) == (50_000, "00000", "49999")
+    assert (validation.size, validation.names[0], validation.names[-1]) == (10_000, "50000", "59999")
+    for source, first in ((train, 0), (train, 49_990), (validation, 0), (validation, 9_990)):
+        ids = source.ids(first, 10)
+        high, low = np.rint(source.load(ids)[:, 0, 0, :2].T * 255)
+        assert (256 * high + low).tolist() == [float(name) for name in ids]
+    for source, name in ((train, "50000"), (validation, "49999")):
+        with pytest.raises(UserError, match=f"MNIST has no image '{name}'"):
+            source.load([name])
+
+
+def test_a_file_without_digits_for_validation_is_told(tmp_path: Path) -> None:
+    raw = placed(tmp_path, gzip.compress(idx()), "train")
+    with pytest.raises(UserError, match=r"train-images-.*has only 5 digits.*'validation' starts after 50,000"):
+        MNIST(raw, partition="validation").load(["50000"])
+
+
+def test_training_compares_its_candidates_on_the_validation_digits(tmp_path: Path) -> None:
+    from reprior.training.data import _validation
+
+    spec = {"name": "mnist", "partition": "train", "channels": 1}
+    assert _validation(spec) == {**spec, "partition": "validation"}
 
 
 def test_the_real_digits(shared_data: Path, tmp_path: Path) -> None:
@@ -85,7 +115,8 @@ def test_the_real_digits(shared_data: Path, tmp_path: Path) -> None:
     placed(tmp_path, (shared_data / "mnist/t10k-images-idx3-ubyte.gz").read_bytes())
     digits = MNIST(tmp_path, partition="train", channels=1)
     assert hashlib.md5(idx(digits.digits)).hexdigest() == "6bbc9ace898e44ae57da46a324031adb"
-    assert digits.size == 60_000 and MNIST(tmp_path).size == 10_000
+    sizes = [MNIST(tmp_path, partition=name).size for name in ("train", "validation", "test")]
+    assert sizes == [50_000, 10_000, 10_000]
     labels = np.frombuffer(
         gzip.decompress((shared_data / "mnist/train-labels-idx1-ubyte.gz").read_bytes())[8:], np.uint8
     )

@@ -58,7 +58,7 @@ class Dataset(ABC):
 
     @abstractmethod
     def load(self, ids: Sequence[str]) -> Array:
-        """Images [N, C, H, W] in [0, 1], in the order of `ids`; C is 3 unless a data set has the setting `channels`."""
+        """Images [N, C, H, W] in [0, 1], in the order of `ids`; C is 3, or 1 for grey images."""
 
     def _check_known(self, ids: Sequence[str], known: Container[str]) -> None:
         for name in ids:
@@ -112,17 +112,17 @@ class Drawn(Dataset):
 
     names = Numbers(0, 999_999, 6)
 
-    def __init__(self, split: str, size: int) -> None:
+    def __init__(self, split: str, size: int, channels: int = 3) -> None:
         self.split = split
-        self.image_shape = (3, size, size)
+        self.image_shape = (channels, size, size)
         self.steps = (f"drawn at {size}x{size}",)
 
     @abstractmethod
     def draw(self, ids: Sequence[str]) -> Array:
-        """Draws a few images [N, 3, H, W]."""
+        """Draws a few images [N, C, H, W]."""
 
     def load(self, ids: Sequence[str]) -> Array:
-        """Draws the images [N, 3, H, W] in [0, 1], in threads, since NumPy releases the interpreter's lock."""
+        """Draws the images [N, C, H, W] in [0, 1], in threads, since NumPy releases the interpreter's lock."""
         for name in ids:
             self._check(name)
         images = np.empty((len(ids), *self.image_shape), np.float32)

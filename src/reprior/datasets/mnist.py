@@ -18,9 +18,15 @@ from reprior.errors import UserError
 SOURCES = {
     "partition": {
         "train": ("mnist/train-images-idx3-ubyte.gz",),
+        "validation": ("mnist/train-images-idx3-ubyte.gz",),
         "test": ("mnist/t10k-images-idx3-ubyte.gz",),
     }
 }
+PARTITIONS = {"train": (0, 49_999), "validation": (50_000, 59_999), "test": (0, 9_999)}
+"""First and last digit of each partition in its file. MNIST has no validation digits: they are its last for training.
+
+So networks are trained on 50,000 digits, as in NPGD.
+"""
 SIDE = 28
 MAGIC = 0x0803
 """Magic number of an idx file of bytes in three dimensions."""
@@ -29,24 +35,39 @@ MOST = 100_000
 
 
 class MNIST(Dataset):
-    """Ids are positions in the official order, "00000" to "59999" or "09999".
+    """Ids are positions in the official order: "00000" to "49999", "50000" to "59999" or "00000" to "09999".
 
     `channels: 1` is the grey level, as NPGD uses it; `channels: 3` repeats it, for generators of colour images.
     """
 
-    def __init__(self, raw: Path, *, partition: Literal["train", "test"] = "test", channels: Literal[1, 3] = 1) -> None:
+    def __init__(
+        self,
+        raw: Path,
+        *,
+        partition: Literal["train", "validation", "test"] = "test",
+        channels: Literal[1, 3] = 1,
+        size: Literal[28] = 28,
+    ) -> None:
         self.path = raw / SOURCES["partition"][partition][0]
-        self.image_shape = (channels, SIDE, SIDE)
+        self.partition = partition
+        self.image_shape = (channels, size, size)
         self.steps = ("divide by 255", *(["repeat the grey channel"] if channels == 3 else []))
 
     @cached_property
     def names(self) -> Numbers:
         """The ids of the partition."""
-        return Numbers(0, len(self.digits) - 1, digits=5)
+        first, last = PARTITIONS[self.partition]
+        count = len(self.digits)
+        if count <= first:
+            raise UserError(
+                f"{self.path}: has only {count:,} digits, and the partition '{self.partition}' starts after {first:,}; "
+                "fetch it again"
+            )
+        return Numbers(first, min(last, count - 1), digits=5)
 
     @cached_property
     def digits(self) -> np.ndarray:
-        """All digits of the partition, [count, 28, 28] bytes."""
+        """All digits of the file, [count, 28, 28] bytes."""
         return read_digits(self.path)
 
     def load(self, ids: Sequence[str]) -> Array:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -103,13 +104,24 @@ def train(task: Task, images: np.ndarray, *, log: Path, watch: Watch, keep: Call
     candidate: the moving average, every `candidate_every` steps and at the end.
     """
     for step in watch.steps("training", task):
-        task.advance(images)
+        with _dropout_of(task):
+            task.advance(images)
         done = step + 1
         last = done == task.steps
         if last or done % INTERVAL == 0:
             _record(log, task, done)
         if last or done % task.recipe.candidate_every == 0:
             keep(done, task.average)
+
+
+@contextmanager
+def _dropout_of(task: Task) -> Iterator[None]:
+    """Give each step its own seed for PyTorch's dropout, the only draw that takes no generator of ours."""
+    with torch.random.fork_rng(devices=[task.device] if task.device.type == "cuda" else []):
+        torch.random.default_generator.manual_seed(seed := task.dropout_seed())
+        if task.device.type == "cuda":
+            torch.cuda.manual_seed(seed)
+        yield
 
 
 def write_results(

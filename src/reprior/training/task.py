@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from reprior.errors import UserError
-from reprior.seeds import rng_for
+from reprior.seeds import rng_for, seed_for
 from reprior.training.recipe import Recipe
 
 
@@ -97,6 +97,10 @@ class Task(ABC):
     def rng(self) -> torch.Generator:
         """The random generator of this step."""
         return rng_for("training", "", str(self.recipe.seed), "step", self.step)
+
+    def dropout_seed(self) -> int:
+        """The seed of this step's dropout."""
+        return seed_for("training", "", str(self.recipe.seed), "dropout", self.step)
 
     def drawn(self, images: np.ndarray, rows: Tensor, mirrored: Tensor) -> Tensor:
         """Rows of `images` as a batch in [0, 1]; those of `mirrored` are mirrored if the recipe says so."""
@@ -179,12 +183,21 @@ def draw_he(weight: Tensor, rng: torch.Generator) -> None:
         nn.init.kaiming_normal_(weight, generator=rng)
 
 
+def draw_uniform(weight: Tensor, rng: torch.Generator) -> None:
+    """U(-b, b), b = 1 / sqrt(fan in), as PyTorch does it; 1 for a normalisation."""
+    if weight.ndim == 1:
+        nn.init.ones_(weight)
+    else:
+        bound = weight[0].numel() ** -0.5
+        nn.init.uniform_(weight, -bound, bound, generator=rng)
+
+
 def initialise(
     module: nn.Module, rng: torch.Generator, draw: Callable[[Tensor, torch.Generator], None] = draw_he
 ) -> None:
-    """Draw the weights of a network with `draw` and set its biases to zero."""
+    """Draw the weights of a network with `draw`. Set its biases, and the gamma of an attention, to zero."""
     for name, parameter in module.named_parameters():
-        if name.endswith("bias"):
+        if name.endswith(("bias", "gamma")):
             nn.init.zeros_(parameter)
         else:
             draw(parameter, rng)

@@ -18,9 +18,11 @@ class About:
 
 BESIDE = {
     "psnr-mean": About("mean PSNR [dB]", "higher", ".2f"),
-    "seconds": About("seconds per image", "", ".2f", interval=False),
+    "seconds": About("seconds per image", "", ".3f", interval=False),
     "memory_mib": About("peak memory [MiB]", "", ".0f", interval=False),
     "parameters": About("parameters optimised", "", ",.0f", interval=False),
     "alpha": About("\N{GREEK SMALL LETTER ALPHA}", "", ".3f"),
     "beta": About("\N{GREEK SMALL LETTER BETA}", "", ".3f"),
+    "rec-alpha": About("restricted \N{GREEK SMALL LETTER ALPHA}", "", ".3g", interval=False),
+    "rec-beta": About("restricted \N{GREEK SMALL LETTER BETA}", "", ".3g", interval=False),
 }

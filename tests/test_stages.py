@@ -13,9 +13,12 @@ import torch
 
 from reprior.cli import main
 from reprior.errors import UserError
-from reprior.machine.files import load_arrays, load_tensors
+from reprior.generators.base import build_generator
+from reprior.machine.files import load_arrays, load_tensors, save_arrays, save_tensors
+from reprior.provenance import read_record
 from reprior.stages.aggregate import aggregate
 from reprior.stages.convert import convert
+from reprior.stages.design import design
 from reprior.stages.observe import observe
 from reprior.stages.prepare import prepare
 
@@ -150,6 +153,52 @@ def test_a_checkpoint_that_does_not_fit_is_named_and_not_converted(tmp_path: Pat
         convert(tmp_path / "strange.pth", spec, "sunshineatnoon", tmp_path / "out.safetensors")
     assert str(caught.value).count("strange.pth") == 1
     assert not (tmp_path / "out.safetensors").exists()
+
+
+def test_a_matrix_is_designed_for_a_generator_and_read_by_its_operator(tmp_path: Path) -> None:
+    spec = {"name": "npgd-mnist", "channels": 2, "latent": 4}
+    weights, path = tmp_path / "tiny.safetensors", tmp_path / "matrix.safetensors"
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        save_tensors(weights, build_generator(spec).state_dict())
+    generator = {**spec, "weights": str(weights)}
+    drawn = {"name": "designed", "variant": "released", "images": 20, "pairs": 60, "block": 5}
+    given = ["--operator", json.dumps(drawn), "--generator", json.dumps(generator), "--device", "cpu"]
+    main(["design", *given, "--out", str(path)])
+    tensors, meta = load_tensors(path)
+    assert meta == {"operator": drawn, "generator": generator}
+    assert tensors["rows"].shape == (784, 784)
+    assert tensors["eigenvalues"].sum().item() == pytest.approx(4 * 5, rel=1e-4)  # 5 of 15 pairs of each block
+    record = read_record(path)
+    assert record is not None and set(record["inputs"]) == {str(weights)}
+
+    digits, out = tmp_path / "digits.safetensors", tmp_path / "y.safetensors"
+    x = np.random.default_rng(0).random((2, 1, 28, 28), np.float32)
+    save_arrays(digits, {"images": x}, {"ids": ["0", "1"]})
+    case = {**CASE, "noise": 0.0, "operator": {**drawn, "measurements": 30, "matrix": str(path)}}
+    main(["observe", str(digits), "--case", json.dumps(case), "--out", str(out)])
+    y = load_tensors(out)[0]["y"]
+    torch.testing.assert_close(y, torch.from_numpy(x).flatten(1) @ tensors["rows"][:30].T)
+    record = read_record(out)
+    assert record is not None and set(record["inputs"]) == {str(digits), str(path)}
+    up = tmp_path / "up.safetensors"
+    main(["reconstruct", str(out), "--label", "n", "--method", '{"name": "naive", "centred": false}', "--out", str(up)])
+    torch.testing.assert_close(load_tensors(up)[0]["images"].flatten(1), y @ tensors["rows"][:30])
+    record = read_record(up)
+    assert record is not None and set(record["inputs"]) == {str(out), str(path)}
+
+
+def test_a_matrix_does_not_depend_on_what_was_drawn_before(tmp_path: Path) -> None:
+    spec = {"name": "npgd-mnist", "channels": 2, "latent": 4}
+    weights = tmp_path / "tiny.safetensors"
+    save_tensors(weights, build_generator(spec).state_dict())
+    drawn = {"name": "designed", "variant": "paper", "images": 4, "pairs": 6, "block": 2}
+    made = []
+    for name in ("one", "two"):
+        design(drawn, {**spec, "weights": str(weights)}, tmp_path / name)
+        made.append((tmp_path / name).read_bytes())
+        torch.rand(3)
+    assert made[0] == made[1]
 
 
 def test_a_data_set_asked_for_too_many_images_says_so(tmp_path: Path) -> None:

@@ -53,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     _report(stage)
     _train(stage)
     _convert(stage)
+    _design(stage)
     _acquire(stage)
     _crate(stage)
     _plan(stage)
@@ -167,6 +168,14 @@ def _convert(stage: Any) -> None:
     parser.add_argument("--out", type=Path, required=True)
 
 
+def _design(stage: Any) -> None:
+    parser = _add_stage(stage, "design", "design the matrix of an operator for a generator", _run_design)
+    parser.add_argument("--operator", type=_json, required=True, help="JSON: name of the operator, its design settings")
+    parser.add_argument("--generator", type=_json, required=True, help="JSON: name, settings and weights")
+    _device(parser)
+    parser.add_argument("--out", type=Path, required=True)
+
+
 def _acquire(stage: Any) -> None:
     parser = _add_stage(stage, "acquire", "fetch one download, or say which file to put where", _run_acquire)
     parser.add_argument("path", type=Path, help="where it belongs: data/raw/<source>")
@@ -216,9 +225,13 @@ def _raw(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--raw", type=Path, default=Path("data/raw"), help="folder of downloads")
 
 
-def _long(parser: argparse.ArgumentParser) -> None:
+def _device(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", choices=["auto", "cpu", "cuda", "mps"], default="auto")
     parser.add_argument("--jobs-per-gpu", type=int, default=1, help="how many jobs may share a GPU")
+
+
+def _long(parser: argparse.ArgumentParser) -> None:
+    _device(parser)
     parser.add_argument("--checkpoint-seconds", type=float, default=60)
 
 
@@ -251,6 +264,16 @@ def _run_train(facts: Facts, device: str, jobs_per_gpu: int, **arguments: Any) -
         from reprior.stages.train import train
 
         train(**arguments, device=where, code=facts["code"])
+        return device_name(where)
+
+
+def _run_design(facts: Facts, device: str, jobs_per_gpu: int, **arguments: Any) -> str:
+    from reprior.machine.devices import taken
+
+    with taken(device, jobs_per_gpu) as where:
+        from reprior.stages.design import design
+
+        design(**arguments, device=where)
         return device_name(where)
 
 

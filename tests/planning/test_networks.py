@@ -107,7 +107,7 @@ def test_times_are_those_with_the_network(project: Callable[..., Plan]) -> None:
 def test_a_scale_replaces_a_network(project: Callable[..., Plan]) -> None:
     plan = project(scale={"networks": {"inverse": {"name": "inverse", "width": 2, "weights": "small.safetensors"}}})
     assert plan.studies["mine"].networks["inverse-faces"]["width"] == 2
-    with pytest.raises(UserError, match=r"tiny.yaml: networks.inverted: there is no network 'inverted'"):
+    with pytest.raises(UserError, match=r"tiny.yaml: networks.inverted: there is no network or weights 'inverted'"):
         project(scale={"networks": {"inverted": {"name": "inverse", "weights": "w.safetensors"}}})
 
 

@@ -18,10 +18,8 @@ ENVIRONMENT = "../../envs/reprior.yaml"
 # The machine that plans may have no GPU although the profile gives the rule GPUs.
 ON_GPU = PLAN.on_gpu or "gpu" in workflow.resource_settings.overwrite_resources.get("reconstruct", {})
 # How a job runs, not what it computes. It is passed in resources, so that a change reruns nothing.
-HOW = (
-    f"--device {PLAN.config.device} --jobs-per-gpu {PLAN.config.jobs_per_gpu}"
-    f" --checkpoint-seconds {PLAN.config.checkpoint_seconds}"
-)
+WHERE = f"--device {PLAN.config.device} --jobs-per-gpu {PLAN.config.jobs_per_gpu}"
+HOW = f"{WHERE} --checkpoint-seconds {PLAN.config.checkpoint_seconds}"
 FIRST = 10**6
 """Priority of jobs that somebody waits for: other jobs, or a person for a first picture. Reconstructions have their
 steps as priority, so that the longest start first."""
@@ -140,11 +138,19 @@ def observed_case(wildcards):
     return {"study": case.study, "case": case.name, "operator": case.operator, **case.measured_noise}
 
 
+def observe_inputs(wildcards):
+    case = case_of(wildcards)
+    matrix = {"matrix": case.matrix.file} if case.matrix else {}
+    return {"images": f"{case.images.folder}/{wildcards.batch}.safetensors", **matrix}
+
+
 def reconstruct_inputs(wildcards):
     case, cell = case_of(wildcards), cell_of(wildcards)
     inputs = {"observation": f"{case.folder}/{OBSERVATION}/{wildcards.batch}.safetensors"}
     for need, start in cell.starts.items():
         inputs[need] = f"{case.folder}/{start.method}/{wildcards.batch}.safetensors"
+    if case.matrix:
+        inputs["matrix"] = case.matrix.file
     if networks := PLAN.trained(case, cell):
         inputs["weights"] = [network["weights"] for network in networks.values()]
     if sources := PLAN.loss_sources(cell):
@@ -181,7 +187,7 @@ def reconstruct_options(wildcards):
 
 
 def computed_metrics(wildcards):
-    return PLAN.computed_metrics(study_of(wildcards))
+    return PLAN.metrics_of(study_of(wildcards), cell_of(wildcards))
 
 
 def evaluate_inputs(wildcards):

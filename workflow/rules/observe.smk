@@ -1,6 +1,6 @@
 rule observe:
     input:
-        lambda wildcards: f"{case_of(wildcards).images.folder}/{wildcards.batch}.safetensors",
+        unpack(observe_inputs),
     output:
         f"{RESULTS}/{{study}}/{{case}}/{OBSERVATION}/{{batch}}.safetensors",
     log:
@@ -14,4 +14,5 @@ rule observe:
         case=lambda wildcards: as_json(observed_case(wildcards)),
         code=lambda wildcards: code("observe", operator=case_of(wildcards).operator),
     shell:
-        "python -m reprior observe {input:q} --case {params.case:q} --code {params.code} --out {output:q} > {log:q} 2>&1"
+        "python -m reprior observe {input.images:q} --case {params.case:q} --code {params.code} --out {output:q}"
+        " > {log:q} 2>&1"

@@ -10,6 +10,7 @@ from reprior.jobs.job import Job
 from reprior.loading import Kind, module_name
 from reprior.losses import DEFAULT
 from reprior.planning import plugins
+from reprior.planning.matrices import MATRIX, design_settings
 
 Spec = Mapping[str, Any]
 _ENTRIES = {
@@ -65,6 +66,12 @@ def train(
     return Job("train", (weights, *beside), inputs, settings, training_modules(network, dataset, recipe, against))
 
 
+def design(operator: Spec, generator: Spec, out: Path, **_: Any) -> Job:
+    """The matrix of one operator for one generator."""
+    settings = {"operator": operator, "generator": generator}
+    return Job("design", (out,), (Path(generator["weights"]),), settings, modules("design", **settings))
+
+
 def prepare(selection: Spec, raw: Path, out: Path) -> Job:
     """One batch of images."""
     dataset = selection["dataset"]
@@ -74,7 +81,8 @@ def prepare(selection: Spec, raw: Path, out: Path) -> Job:
 
 def observe(images: Path, case: Spec, out: Path) -> Job:
     """One batch of observations."""
-    return Job("observe", (out,), (images,), {"case": case}, modules("observe", operator=case["operator"]))
+    operator = case["operator"]
+    return Job("observe", (out,), (images, *_matrix(operator)), {"case": case}, modules("observe", operator=operator))
 
 
 def reconstruct(
@@ -95,10 +103,12 @@ def reconstruct(
     losses = method.get("loss", DEFAULT) if "steps" in method else ()
     weights = [Path(spec["weights"]) for spec in (generator, *networks.values()) if spec]
     downloads = _downloads("loss", losses, raw)
-    inputs = (observation, *(Path(start["file"]) for start in starts.values()), *weights, *downloads)
+    operator = read_meta(observation)["operator"]
+    begun = (Path(start["file"]) for start in starts.values())
+    inputs = (observation, *begun, *_matrix(operator), *weights, *downloads)
     needed = {"generator": generator, "networks": networks, "starts": starts}
     settings = {"label": label, "method": method, **needed, "marks": marks}
-    plugged = {"method": method, "operator": read_meta(observation)["operator"], "generator": generator}
+    plugged = {"method": method, "operator": operator, "generator": generator}
     return Job(
         "reconstruct",
         (out, out.with_suffix(".json")),
@@ -154,6 +164,11 @@ def crate(results: Sequence[Path], workflow: Sequence[Path], root: Path, out: Pa
 
     outputs = (out, *copies(workflow, root, out).values())
     return Job("crate", outputs, (*results, *workflow), modules=modules("crate"))
+
+
+def _matrix(operator: Spec) -> tuple[Path, ...]:
+    """The file of the matrix of an operator that is designed for a generator; none for other operators."""
+    return (Path(operator[MATRIX]),) if operator.get(MATRIX) and design_settings(operator) else ()
 
 
 def _downloads(kind: Kind, specs: Iterable[Spec], raw: Path) -> tuple[Path, ...]:

@@ -42,6 +42,7 @@ PACKAGES: Mapping[str, tuple[str, ...]] = {
     "prepare": (*ARRAYS, "PIL.Image"),
     "observe": TORCH,
     "convert": TORCH,
+    "design": TORCH,
     "reconstruct": TORCH,
     "evaluate": (*ARRAYS, "scipy.ndimage", "scipy.signal", "skimage.metrics"),
     "aggregate": (*ARRAYS, "pandas"),

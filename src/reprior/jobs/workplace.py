@@ -115,7 +115,8 @@ class Workplace:
         for path, fault in self.damaged(thorough=True).items():
             path.replace(provenance.aside_path(path))
             found.append(f"{path} {fault}; it was set aside, and the next run makes it again")
-        given = provenance.read_records(self.images.parents[1] / "raw", self.images.parents[1] / "weights")
+        data = self.images.parents[1]
+        given = provenance.read_records(*(data / folder for folder in ("raw", "weights", "matrices")))
         for path, fault in _damaged(given, thorough=True):
             found.append(f"{path} {fault}; unless you put it there yourself, remove it to have it made again")
         return found + list(_by_other_code(provenance.read_records(self.results, self.images)))

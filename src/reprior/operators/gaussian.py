@@ -7,8 +7,8 @@ import math
 import torch
 from torch import Tensor
 
-from reprior.errors import UserError
 from reprior.operators.base import Operator
+from reprior.operators.counts import measurement_count
 from reprior.operators.solve import least_norm
 from reprior.types import Count, Fraction, Positive
 
@@ -43,7 +43,7 @@ class Gaussian(Operator):
         self.image_shape = image_shape
         self.tolerance = tolerance
         n = math.prod(image_shape)
-        m = _count(n, ratio, measurements)
+        m = measurement_count("gaussian", n, ratio, measurements)
         self.measurement_shape = (m,)
         self.rows = _drawn(m, n, rng)  # [m, n]
 
@@ -58,15 +58,6 @@ class Gaussian(Operator):
     def A_dagger(self, y: Tensor) -> Tensor:
         """A^T (A A^T)^-1 y, to `tolerance`."""
         return least_norm(self.A, self.A_adjoint, y, self.tolerance)
-
-
-def _count(n: int, ratio: float | None, measurements: int | None) -> int:
-    if (ratio is None) == (measurements is None):
-        raise UserError("operator gaussian: give either `ratio` or `measurements`")
-    m = measurements if ratio is None else round(ratio * n)
-    if m is None or not 1 <= m <= n:
-        raise UserError(f"operator gaussian: {m} measurements of {n} pixel values; there must be from 1 to {n}")
-    return m
 
 
 def _drawn(m: int, n: int, rng: torch.Generator) -> Tensor:

@@ -279,8 +279,7 @@ def _sized(downloads: Sequence[str]) -> str:
 
 def _weights(plan: Plan, root: Path) -> Iterator[Finding]:
     """Weights that are there, that a job makes, and that the user must provide."""
-    used = [spec for case, cell in plan.cells() for spec in plan.trained(case, cell).values()]
-    makers = {Path(spec["weights"]): plan.made_weights(spec) for spec in used}
+    makers = {Path(spec["weights"]): plan.made_weights(spec) for spec in plan.networks()}
     if there := [path.name for path in makers if path.is_file()]:
         yield Finding(OK, "weights", f"there: {', '.join(there)}")
     for path, weights in makers.items():

@@ -108,6 +108,7 @@ def _gaps(plan: Plan, devices: Mapping[str, Known], sized: Known) -> Iterator[li
         "Not in the hours above:",
         "  downloads",
         *trainings,
+        *(f"  design of {matrix.name}" for matrix in plan.matrices.values()),
         "  prepare, convert, aggregate, render, report: seconds each",
     ]
     if unknown := unknown_bytes(plan, sized):

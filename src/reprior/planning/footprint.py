@@ -55,6 +55,7 @@ def jobs(plan: Plan) -> Counter[str]:
     """The number of jobs per rule, as `snakemake -n` counts them before anything is made or downloaded."""
     found = Counter({"download": len(plan.downloads)})
     found.update("train" if weights.training else "convert" for weights in made_weights(plan))
+    found["design"] = len(plan.matrices)
     found["prepare"] = sum(len(images.batches) for images in image_sets(plan))
     for task in tasks(plan):
         found[task.rule] += len(task.batches)
@@ -75,7 +76,7 @@ def image_sets(plan: Plan) -> list[ImagePlan]:
 
 def made_weights(plan: Plan) -> list[Weights]:
     """The weights that a run converts or trains."""
-    made = (plan.made_weights(spec) for case, cell in plan.cells() for spec in plan.trained(case, cell).values())
+    made = map(plan.made_weights, plan.networks())
     return list({weights.name: weights for weights in made if weights}.values())
 
 
@@ -110,6 +111,7 @@ def unknown_bytes(plan: Plan, rows: Mapping[Key, Row]) -> list[str]:
     trained = [
         f"size of the weights {weights.name}, which are trained" for weights in made_weights(plan) if weights.training
     ]
+    designed = [f"size of the matrix {matrix.name}, which is designed" for matrix in plan.matrices.values()]
     sizeless = [
         f"images of {case.study}/{case.name}: their size is not a setting"
         for case in computed_cases(plan)
@@ -119,7 +121,7 @@ def unknown_bytes(plan: Plan, rows: Mapping[Key, Row]) -> list[str]:
     counted = [f"observations of {bounded} cases: taken as three images each, their upper bound"] if bounded else []
     begun = sum(len(cell.marks) for _, cell in plan.cells())
     kept = [f"{begun} saved states for methods to start from: each at least as large as its images"] if begun else []
-    return downloads + trained + sizeless + counted + kept
+    return downloads + trained + designed + sizeless + counted + kept
 
 
 def download_size(source: str) -> int | None:

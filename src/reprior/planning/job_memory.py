@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+from reprior.planning.matrices import design_settings
 from reprior.planning.plan import CasePlan, Cell, Plan, batch_range
 from reprior.planning.step_times import TABLE, Row, Work, image_size, read_rows
 from reprior.planning.study import Spec
@@ -74,8 +75,8 @@ def _above_torch(row: Row) -> float:
 
 
 def _matrix_mib(operator: Spec, size: int) -> float:
-    """MiB of an operator's matrix. Only a Gaussian operator has one: m x n in float32."""
-    if operator["name"] != "gaussian":
+    """MiB of an operator's matrix: m x n in float32. Only a Gaussian and a designed operator have one."""
+    if operator["name"] != "gaussian" and not design_settings(operator):
         return 0.0
     n = 3 * size**2
     measurements = operator.get("measurements")

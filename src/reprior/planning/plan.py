@@ -11,6 +11,7 @@ from typing import Any
 from reprior.losses import DEFAULT
 from reprior.metrics import metric_id
 from reprior.planning import plugins
+from reprior.planning.matrices import Matrix
 from reprior.planning.study import Config, ImageSet, Scale, Spec
 from reprior.planning.weights import Weights
 
@@ -96,6 +97,8 @@ class CasePlan:
     cells: Mapping[str, Cell]
     gap: str | None
     folder: Path
+    matrix: Matrix | None = None
+    """The matrix of its operator, if it is designed for the generator."""
 
     @property
     def measured_noise(self) -> dict[str, float]:
@@ -160,9 +163,9 @@ class Plan:
             needed.update(*(plugins.sources("metric", spec) for spec in self.computed_metrics(study)))
         for case, cell in self.cells():
             needed.update(case.images.sources, self.loss_sources(cell))
-            for spec in self.trained(case, cell).values():
-                made = self.made_weights(spec)
-                needed.update(self.downloads_of(made.name) if made else ())
+        for spec in self.networks():
+            made = self.made_weights(spec)
+            needed.update(self.downloads_of(made.name) if made else ())
         return tuple(sorted(needed))
 
     def trained(self, case: CasePlan, cell: Cell) -> dict[str, Spec]:
@@ -170,6 +173,18 @@ class Plan:
         study = self.studies[case.study]
         generator = {"generator": study.generators[cell.generator]} if cell.generator else {}
         return generator | {need: study.networks[name] for need, name in cell.networks.items()}
+
+    def networks(self) -> Iterator[Spec]:
+        """Every trained network that computed cells and matrices need, with repetitions."""
+        for case, cell in self.cells():
+            yield from self.trained(case, cell).values()
+        yield from (matrix.generator for matrix in self.matrices.values())
+
+    @property
+    def matrices(self) -> dict[str, Matrix]:
+        """The matrices of computed cases that are designed for a generator, by file."""
+        cases = (case for case, _ in self.cells())
+        return {case.matrix.file: case.matrix for case in cases if case.matrix}
 
     def loss_sources(self, cell: Cell) -> list[str]:
         """Names of the downloads that a cell's losses read."""
@@ -199,6 +214,11 @@ class Plan:
     def computed_metrics(self, study: StudyPlan) -> list[Spec]:
         """The metrics of a study, without gaps."""
         return [spec for spec in study.metrics if metric_id(spec) not in self.metric_gaps]
+
+    def metrics_of(self, study: StudyPlan, cell: Cell) -> list[Spec]:
+        """The metrics of a cell: none if its method restores nothing, as the constant `RESTORES` of its module says."""
+        restores = plugins.plugin("method", cell.spec["name"]).constants.get("RESTORES", True)
+        return self.computed_metrics(study) if restores else []
 
     @property
     def folder(self) -> Path:

@@ -11,6 +11,7 @@ from reprior.errors import UserError
 from reprior.planning import plugins
 from reprior.planning.cells import Cells
 from reprior.planning.claims import CLAIMS, claims_artifact
+from reprior.planning.matrices import MATRIX, Matrix, check_files, check_unset, design_settings, matrix_for
 from reprior.planning.messages import checked_spec, nearest, parse, reference
 from reprior.planning.plan import Artifact, CasePlan, ImagePlan, Plan, StudyPlan
 from reprior.planning.scaling import check_scale, metric_gaps, note, shares, whole
@@ -29,10 +30,12 @@ def make_plan(root: Path, config: Mapping[str, Any]) -> Plan:
     scale, scale_path = load_scale(root, checked.scale)
     if checked.whole:
         scale = whole(scale)
-    check_scale(scale, scale_path)
     weights = known_weights(root)
+    check_scale(scale, scale_path, weights)
     resolvers = (_Resolver(root, checked, scale, scale_path, weights, name) for name in checked.studies)
     studies = {resolver.name: resolver.study_plan() for resolver in resolvers}
+    cases = [case for study in studies.values() for case in study.cases.values()]
+    check_files((f"{case.study}/{case.name}", case.matrix) for case in cases if case.matrix)
     return Plan(checked, scale, studies, weights, metric_gaps(scale, studies), root)
 
 
@@ -95,7 +98,7 @@ class _Resolver:
             labels={name: str(entry.get("label", name)) for name, entry in study.methods.items()},
             metrics=metrics,
             images=images,
-            cases={name: self._case(name, case, images[case.images]) for name, case in study.cases.items()},
+            cases={name: self._case(name, case, images[case.images], generators) for name, case in study.cases.items()},
             artifacts=claims_artifact(study, metrics, self.path)
             | {name: self._artifact(name, spec) for name, spec in study.artifacts.items()},
         )
@@ -127,9 +130,11 @@ class _Resolver:
         path, key = self.path, f"{kind}s.{name}"
         substitutes = self.scale.generators if kind == "generator" else self.scale.networks
         checked = checked_spec(kind, spec, path, key, also=("weights",))
-        if checked["name"] in substitutes:
-            path, key = self.scale_path, f"{kind}s.{checked['name']}"
-            checked = checked_spec(kind, substitutes[checked["name"]], path, key, also=("weights",))
+        for named in (checked.get("weights"), checked["name"]):  # weights are the narrower name, so they come first
+            if named in substitutes:
+                path, key = self.scale_path, f"{kind}s.{named}"
+                checked = checked_spec(kind, substitutes[named], path, key, also=("weights",))
+                break
         weights = checked.get("weights")
         if not isinstance(weights, str):
             raise UserError(f"{path}: {key}.weights: is missing; expected a name or a .safetensors file")
@@ -153,21 +158,42 @@ class _Resolver:
         path, key = (self.scale_path, f"metrics.{spec['name']}") if override else (self.path, f"metrics.{index}")
         return checked_spec("metric", {**spec, **override}, path, key)
 
-    def _case(self, name: str, case: Case, images: ImagePlan) -> CasePlan:
-        operator = checked_spec("operator", case.operator, self.path, f"cases.{name}.operator")
+    def _case(self, name: str, case: Case, images: ImagePlan, generators: Mapping[str, Spec]) -> CasePlan:
+        operator = self._operator(name, case)
+        matrix = self._matrix(name, case, operator, generators)
         return CasePlan(
             study=self.name,
             name=name,
             label=case.label,
             images=images,
-            operator=operator,
+            operator={**operator, MATRIX: matrix.file} if matrix else operator,
             noise=case.noise,
             noise_norm=case.noise_norm,
             generator=case.generator,
             cells=self.cells.of(name, case),
             gap=case.gap or self._gap(name),
             folder=self.folder / name,
+            matrix=matrix,
         )
+
+    def _operator(self, name: str, case: Case) -> Spec:
+        """The operator of a case with every setting, including what the scale changes."""
+        key = f"cases.{name}.operator"
+        operator = checked_spec("operator", case.operator, self.path, key)
+        check_unset(case.operator, self.path, key)
+        override = self.scale.operators.get(operator["name"], {})
+        key = f"operators.{operator['name']}"
+        return checked_spec("operator", {**operator, **override}, self.scale_path, key) if override else operator
+
+    def _matrix(self, name: str, case: Case, operator: Spec, generators: Mapping[str, Spec]) -> Matrix | None:
+        """The matrix of an operator that is designed for the case's generator; None for other operators."""
+        if not design_settings(operator):
+            return None
+        if case.generator is None:
+            raise UserError(
+                f"{self.path}: cases.{name}.generator: is missing; the matrix of '{operator['name']}' is made for one"
+            )
+        return matrix_for(operator, generators[case.generator], Path(self.config.data))
 
     def _gap(self, case: str) -> str | None:
         """Why the scale leaves a case out; None if it does not."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from reprior.errors import UserError
 from reprior.metrics import metric_id
 from reprior.planning import plugins
+from reprior.planning.matrices import check_unset
 from reprior.planning.messages import checked_spec, reference
 from reprior.planning.plan import StudyPlan
 from reprior.planning.study import Scale, Spec, Study
@@ -26,10 +27,21 @@ def note(scale: Scale, name: str, study: Study, cut_steps: Mapping[str, float]) 
     images = dict.fromkeys(f"{s.count}{f' of {s.of}' if s.of else ''} images" for s in cut)
     given = scale.study_steps.get(name)
     steps = f"{given:.4g}" if given else ", ".join(f"{method} {share:.4g}" for method, share in cut_steps.items())
-    return "; ".join(filter(None, [scale.note, *images, f"share of the steps: {steps}" if steps else ""]))
+    share = f"share of the steps: {steps}" if steps and given != 1 else ""
+    return "; ".join(filter(None, [scale.note, *images, share, *_operator_notes(scale, study)]))
 
 
-def check_scale(scale: Scale, path: Path) -> None:
+def _operator_notes(scale: Scale, study: Study) -> list[str]:
+    """What a scale changes in the operators of a study: `operator designed: images 1000, pairs 5000`."""
+    used = dict.fromkeys(str(case.operator.get("name")) for case in study.cases.values())
+    changed = {name: scale.operators[name] for name in used if scale.operators.get(name)}
+    return [
+        f"operator {name}: {', '.join(f'{key} {value}' for key, value in settings.items())}"
+        for name, settings in changed.items()
+    ]
+
+
+def check_scale(scale: Scale, path: Path, weights: Iterable[str]) -> None:
     """Check every name and setting in a scale's file. UserError with one message if something is wrong."""
     for name, substitute in scale.datasets.items():
         reference(name, plugins.names("dataset"), path, f"datasets.{name}", "dataset")
@@ -37,7 +49,7 @@ def check_scale(scale: Scale, path: Path) -> None:
     sections: Mapping[plugins.Kind, Mapping[str, Spec]] = {"generator": scale.generators, "network": scale.networks}
     for kind, specs in sections.items():
         for name, spec in specs.items():
-            reference(name, plugins.names(kind), path, f"{kind}s.{name}", kind)
+            reference(name, [*plugins.names(kind), *weights], path, f"{kind}s.{name}", f"{kind} or weights")
             checked_spec(kind, spec, path, f"{kind}s.{name}", also=("weights",))
     for section, entries in (("steps", scale.steps), ("methods", scale.methods)):
         for name in entries:
@@ -53,6 +65,9 @@ def check_scale(scale: Scale, path: Path) -> None:
     for section, names in (("metrics", scale.metrics), ("metric_gaps", scale.metric_gaps)):
         for name in names:
             reference(name, plugins.names("metric"), path, f"{section}.{name}", "metric")
+    for name, settings in scale.operators.items():
+        reference(name, plugins.names("operator"), path, f"operators.{name}", "operator")
+        check_unset({"name": name, **settings}, path, f"operators.{name}")
     for name in scale.losses:
         reference(name, plugins.names("loss"), path, f"losses.{name}", "loss")
 

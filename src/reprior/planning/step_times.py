@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from reprior.machine.files import written_atomically
+from reprior.planning.matrices import MATRIX, design_settings
 from reprior.planning.plan import CasePlan, Plan, batch_range
 from reprior.planning.study import Spec
 
@@ -50,7 +51,7 @@ class Work:
             "; ".join(map(_sizes, done)),
             "; ".join(map(_sizes, filter(None, [self.generator, *self.networks.values()]))),
             self.size,
-            _text(self.operator) if self.operator else "",
+            _text(_timed(self.operator)) if self.operator else "",
         )
 
 
@@ -115,7 +116,6 @@ class Row:
 def tasks(plan: Plan) -> Iterator[Task]:
     """All observe, reconstruct and evaluate tasks of a plan, case by case."""
     for study in plan.studies.values():
-        metrics = plan.computed_metrics(study)
         for case in study.cases.values():
             if case.gap is not None:
                 continue
@@ -126,7 +126,9 @@ def tasks(plan: Plan) -> Iterator[Task]:
                 work = Work("reconstruct", image_size(plan, case), case.operator, cell.spec, generator, networks)
                 rule = "reconstruct" if cell.iterates else "reconstruct_direct"
                 yield _task(case, work, rule, cell.spec.get("steps", 1))
-                yield _task(case, Work("evaluate", image_size(plan, case), metrics=metrics), "evaluate")
+                yield _task(
+                    case, Work("evaluate", image_size(plan, case), metrics=plan.metrics_of(study, cell)), "evaluate"
+                )
 
 
 def image_size(plan: Plan, case: CasePlan) -> int:
@@ -172,6 +174,12 @@ def _task(case: CasePlan, work: Work, rule: str, steps: int = 1) -> Task:
 def _sizes(spec: Mapping) -> str:
     """A plug-in with those settings that change the time per step: no floats, `steps` or `weights`."""
     return _text({k: v for k, v in spec.items() if k not in ("steps", "weights") and not isinstance(v, float)})
+
+
+def _timed(operator: Spec) -> Spec:
+    """An operator without what its matrix is designed from, as the time does not depend on that."""
+    settings = design_settings(operator)
+    return {k: v for k, v in operator.items() if not settings or k not in (*settings, MATRIX)}
 
 
 def _text(spec: Mapping) -> str:

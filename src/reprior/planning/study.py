@@ -141,7 +141,7 @@ Bound = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class Claim(Strict):
-    """What a paper says in words, as bounds on a difference of two averages: `method` minus `against`."""
+    """What a paper says in words, as bounds on two averages, compared: `method` minus, or divided by, `against`."""
 
     text: str
     where: str = ""
@@ -153,6 +153,8 @@ class Claim(Strict):
     """Names or patterns."""
     against_cases: Names | None = None
     """The cases of the right side: one for each of `cases`, or one for all. If not given: the same case."""
+    compare: Literal["difference", "ratio"] = "difference"
+    """The number that the bounds are for: left less right, or left divided by right."""
     above: Bound | None = None
     below: Bound | None = None
     scope: Literal["every", "some", "median"] = Field(default="every", alias="in")
@@ -163,9 +165,10 @@ class Claim(Strict):
     @model_validator(mode="after")
     def _bounds(self) -> Claim:
         if self.above is None and self.below is None:
-            raise ValueError("give 'above' or 'below' or both: what the difference must be")
+            raise ValueError(f"give 'above' or 'below' or both: what the {self.compare} must be")
         if self.above is not None and self.below is not None and self.above >= self.below:
-            raise ValueError(f"no difference is above {self.above:g} and below {self.below:g}; correct one of the two")
+            bounds = f"above {self.above:g} and below {self.below:g}"
+            raise ValueError(f"no {self.compare} is {bounds}; correct one of the two")
         return self
 
     @model_validator(mode="after")
@@ -220,13 +223,17 @@ class Scale(Strict):
     """Whether the numbers may be compared with the paper's."""
     datasets: dict[str, Substitute] = {}
     generators: dict[str, Spec] = {}
+    """What is used instead of a study's generator, by name of its weights or of its plug-in."""
     networks: dict[str, Spec] = {}
+    """The same for other trained networks."""
     steps: dict[str, Fraction] = {}
     """By plug-in name of a method: the share of its steps that is run."""
     study_steps: dict[str, Fraction] = {}
     """By study: the share of steps for all its methods, instead of `steps`."""
     methods: dict[str, dict[str, Any]] = {}
     """By plug-in name of a method: its settings that differ at this scale."""
+    operators: dict[str, dict[str, Any]] = {}
+    """By plug-in name of an operator: its settings that differ at this scale."""
     metrics: dict[str, dict[str, Any]] = {}
     """By metric: its settings that differ at this scale."""
     losses: dict[str, dict[str, Any]] = {}

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reprior.errors import UserError
-from reprior.metrics.averaging import about, average, bootstrap_interval, difference_interval
+from reprior.metrics.averaging import about, average, bootstrap_interval, difference_interval, ratio_interval
 
 errors = st.lists(st.floats(1e-6, 1), min_size=1, max_size=20)
 several = st.lists(st.floats(1e-6, 1), min_size=2, max_size=12)
@@ -144,6 +144,28 @@ def test_images_drawn_independently_have_the_interval_of_the_normal_law() -> Non
     middle = left.mean() - right.mean()
     found = difference_interval("psnr-mean", left, right, paired=False)
     assert found == pytest.approx((middle - half, middle + half), abs=0.06 * half)
+
+
+@settings(max_examples=30)
+@given(st.lists(st.floats(0.1, 10), min_size=2, max_size=6), st.floats(0.1, 10))
+def test_a_ratio_of_images_drawn_together_hides_what_they_share(values: list[float], times: float) -> None:
+    found = ratio_interval("mse", [value * times for value in values], values, paired=True)
+    assert found == pytest.approx((times, times))
+
+
+def test_a_ratio_has_the_interval_of_the_delta_method() -> None:
+    left, right = psnrs(400, seed=1), psnrs(400, seed=2)
+    parts = [values.var() / 400 / values.mean() ** 2 for values in (left, right)]
+    middle = left.mean() / right.mean()
+    half = 1.96 * middle * math.sqrt(sum(parts))
+    found = ratio_interval("psnr-mean", left, right, paired=False)
+    assert found == pytest.approx((middle - half, middle + half), abs=0.06 * half)
+
+
+def test_a_ratio_has_no_interval_for_one_image_or_if_the_right_side_may_be_zero() -> None:
+    assert ratio_interval("mse", [1.0], [1.0, 2.0], paired=False) is None
+    assert ratio_interval("mse", [1.0, 2.0], [0.0, 2.0], paired=False) is None
+    assert ratio_interval("mse", [1.0, 2.0], [-1.0, 2.0], paired=True) is None
 
 
 def test_a_difference_has_no_interval_for_one_image_or_what_is_not_finite() -> None:

@@ -586,6 +586,7 @@ def test_claims_are_one_artifact_before_the_others(project: Callable[..., Plan])
     assert (claim["metric"], claim["above"], claim["below"], claim["scope"]) == ("lpips-alex", 0.0, None, "some")
     assert claim["methods"] == [("csgm-bp", "csgm"), ("up", "csgm")]
     assert claim["cases"] == [("sr", "sr"), ("sr8", "sr8")]
+    assert claim["compare"] == "difference"
     assert "claims" not in project().studies["mine"].artifacts
 
 
@@ -615,6 +616,8 @@ def test_cases_of_a_claim_are_paired_in_order_and_once(
         ({"metric": "pnsr"}, r"claims.c.metric: .*'pnsr'; did you mean 'psnr'.* known: .*seconds"),
         ({"above": None}, r"claims.c: give 'above' or 'below' or both"),
         ({"above": 1.5, "below": 0.5}, r"claims.c: no difference is above 1.5 and below 0.5"),
+        ({"above": 9, "below": 9, "compare": "ratio"}, r"claims.c: no ratio is above 9 and below 9"),
+        ({"compare": "quotient"}, r"claims.c.compare: .*'difference' or 'ratio', got 'quotient'"),
         ({"above": "much"}, r"claims.c.above: .*number, got 'much'"),
         ({"against": None}, r"claims.c: give 'against' .* or 'against_cases'"),
         ({"cases": ["sr", "sr8", "up"], "against_cases": ["sr", "sr8"]}, r"expected one case, .* 3 of 'cases', got 2"),

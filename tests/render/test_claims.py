@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import re
 import statistics
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reprior.machine.files import read_json
-from reprior.metrics.averaging import average, difference_interval
+from reprior.metrics.averaging import average, difference_interval, ratio_interval
 from reprior.render.artifacts.claims import claims
 from reprior.render.context import Cell, Context
 from reprior.render.report import build
@@ -35,7 +36,7 @@ def claim(**given: Any) -> dict[str, Any]:
     bounds = {"above": None, "below": None} if {"above", "below"} & given.keys() else {"above": 0.0, "below": None}
     text = {"name": "better", "text": "It is clearly <better>", "where": "abstract", "note": "our choice"}
     what = {"metric": "psnr", "methods": [["iagan", "csgm"]], "cases": [["sr-x4", "sr-x4"]], "scope": "every"}
-    return {**text, **what, **bounds, **given}
+    return {**text, **what, "compare": "difference", **bounds, **given}
 
 
 def same(*cases: str) -> list[list[str]]:
@@ -194,6 +195,63 @@ def test_a_bound_within_the_interval_makes_it_narrow_and_changes_no_verdict(made
 def test_run_times_are_compared_without_an_interval(made_up: Any) -> None:
     told = row(made_up, metric="seconds", above=-1.0)
     assert (told["verdict"], float(told["number"]), told["low"]) == ("holds", 0.0, "")
+
+
+def slower(study: Any, case: str, method: str, times: float) -> None:
+    """Let the images of a method take so many times as long."""
+    for path in (study.folder / case / method).glob("*.csv"):
+        path.write_text(path.read_text().replace("seconds,1.5", f"seconds,{1.5 * times}"))
+
+
+def test_a_ratio_of_run_times_says_how_many_times_faster(made_up: Any) -> None:
+    slower(made_up, "sr-x4", "csgm", 32.5)
+    asked = {"metric": "seconds", "methods": [["csgm", "iagan"]], "compare": "ratio"}
+    told = row(made_up, **asked, above=30, below=40)
+    assert (told["verdict"], told["compare"], float(told["number"]), told["low"]) == ("holds", "ratio", 32.5, "")
+    assert row(made_up, **asked, above=40)["verdict"] == "fails"
+    shown = entry(made_up, **asked, above=30, below=40)
+    assert (shown["number"], shown["interval"], shown["word"]) == ("32.5 x", "", "divided by")
+    assert shown["asked"] == "seconds per image, CSGM divided by IAGAN: > 30 and < 40"
+
+
+def test_of_several_ratios_the_worst_decides(made_up: Any) -> None:
+    for case, times in zip(GAUSSIAN, [8.0, 2.0, 4.0], strict=True):
+        slower(made_up, case, "csgm", times)
+    asked = {"metric": "seconds", "methods": [["csgm", "iagan"]], "cases": same(*GAUSSIAN), "compare": "ratio"}
+    worst = row(made_up, **asked, above=3.0)
+    assert (worst["verdict"], worst["case"], worst["satisfied"], float(worst["number"])) == (
+        *("fails", GAUSSIAN[1], "2"),
+        pytest.approx(2.0),
+    )
+    assert float(row(made_up, **asked, above=3.0, scope="median")["number"]) == pytest.approx(4.0)
+
+
+def test_a_ratio_has_the_bootstrap_interval_of_ratios(made_up: Any) -> None:
+    told = row(made_up, metric="mse", compare="ratio", below=1.0)
+    left, right = ([10 ** (-(level + i) / 10) for i in range(4)] for level in (25, 19))
+    assert [float(told["low"]), float(told["high"])] == pytest.approx(ratio_interval("mse", left, right, paired=True))
+    assert float(told["number"]) == pytest.approx(10**-0.6)
+
+
+@pytest.mark.parametrize("right", ["0", "nan"])
+def test_a_ratio_to_zero_or_to_no_number_does_not_hold(made_up: Any, right: str) -> None:
+    for path in (made_up.folder / "sr-x4/iagan").glob("*.csv"):
+        path.write_text(path.read_text().replace("seconds,1.5", f"seconds,{right}"))
+    asked = {"metric": "seconds", "methods": [["csgm", "iagan"]], "compare": "ratio"}
+    for bounds in ({"above": 1.0}, {"below": 1.0}):
+        told = row(made_up, **asked, **bounds)
+        assert (told["verdict"], told["number"], told["satisfied"]) == ("fails", "nan", "0")
+        assert "not a number: CSGM on Faces, SR ×4 divided by IAGAN on Faces, SR ×4" in told["remark"]
+
+
+def test_a_ratio_is_told_in_the_text_and_in_the_report(made_up: Any) -> None:
+    slower(made_up, "sr-x4", "csgm", 1200.0)
+    asked = {"metric": "seconds", "methods": [["csgm", "iagan"]], "compare": "ratio"}
+    out = judged(made_up, claim(**asked, above=30.0))
+    shown = r"1200 x on Faces, SR ×4\s*: CSGM 1800.0+ divided by IAGAN 1.50+"
+    assert re.search(shown, out.with_name("claims.md").read_text())
+    build([out.with_name("claims.json")], made_up.report, "snakemake")
+    assert re.search(shown, Page(made_up.report).text)
 
 
 def test_a_small_difference_is_shown_with_the_digits_that_it_has(made_up: Any) -> None:

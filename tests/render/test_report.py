@@ -112,7 +112,7 @@ def test_the_popover_shows_ours_its_interval_the_papers_and_the_verdict(judged: 
     assert "PSNR [dB] 20.36 19.42–21.47 20.51 -0.15 agrees" in popover
     assert "LPIPS (alex) – – 0.235 – not run" in popover
     assert "SSIM 0.5000 0.5000–0.5000 – – –" in popover
-    assert "seconds per image 1.50 – 30 -28.50 not judged" in popover
+    assert "seconds per image 1.500 – 30 -28.500 not judged" in popover
 
 
 def test_behind_every_cell_are_command_settings_status_and_versions(rendered: Any, page: Page) -> None:
@@ -167,7 +167,7 @@ def test_methods_of_several_artifacts_come_in_one_order(made_up: Any) -> None:
         made_up.render("table", name, cases=["sr-x4"], methods=methods, metrics=["mse"])
     build([made_up.folder / f"{name}.json" for name in orders], made_up.report, "make")
     cost = Page(made_up.report).text.split("seconds per image / peak MiB")[1]
-    assert cost.startswith(" Bicubic CSGM CSGM-BP IAGAN Faces, SR ×4 1.50 / 400")
+    assert cost.startswith(" Bicubic CSGM CSGM-BP IAGAN Faces, SR ×4 1.500 / 400")
 
 
 def test_cases_of_several_artifacts_come_in_one_order(made_up: Any) -> None:

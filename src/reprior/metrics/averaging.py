@@ -51,16 +51,40 @@ def difference_interval(
     `paired`: both are of the same images in the same order, and an image is drawn for both sides at once. None for a
     single image, and if a number is NaN, or infinite after averaging.
     """
+    means = _drawn_averages(metric, left, right, paired, draws)
+    return None if means is None else _middle(means[0] - means[1], level)
+
+
+def ratio_interval(
+    metric: str, left: Iterable[float], right: Iterable[float], paired: bool, level: float = 0.95, draws: int = 10_000
+) -> tuple[float, float] | None:
+    """Bootstrap interval of `average(left) / average(right)`, made as in `difference_interval`.
+
+    None also if the right averages of some draws are zero or differ in sign: the ratio then has no finite interval.
+    """
+    means = _drawn_averages(metric, left, right, paired, draws)
+    if means is None or not (means[1] > 0).all() | (means[1] < 0).all():
+        return None
+    return _middle(means[0] / means[1], level)
+
+
+def _drawn_averages(
+    metric: str, left: Iterable[float], right: Iterable[float], paired: bool, draws: int
+) -> np.ndarray | None:
+    """Both averages in each draw, [2, draws]. None if one of them is not a finite number, and for a single image."""
     means = []
     for values, role in ((left, "bootstrap"), (right, "bootstrap" if paired else "bootstrap-against")):
         plain = _to_mean(metric, values)
         if len(plain) < 2 or not np.isfinite(plain).all():
             return None
         means.append(_from_mean(metric, _resamples(len(plain), draws, role) @ plain / len(plain)))
-    if not np.isfinite(means).all():
-        return None
+    return np.stack(means) if np.isfinite(means).all() else None
+
+
+def _middle(numbers: np.ndarray, level: float) -> tuple[float, float]:
+    """The interval that leaves out the lowest and the highest (1 - level) / 2 of the numbers."""
     tail = (1 - level) / 2
-    low, high = np.quantile(means[0] - means[1], (tail, 1 - tail)).tolist()
+    low, high = np.quantile(numbers, (tail, 1 - tail)).tolist()
     return low, high
 
 

@@ -19,27 +19,33 @@ if TYPE_CHECKING:
 
 
 def ordered(
-    context: Context, setting: str, named: Mapping[str, Sequence[str]], cases: Sequence[str]
+    context: Context, setting: str, named: Mapping[str, Sequence[str]], known: Sequence[str], each: str = "case"
 ) -> dict[str, list[str]]:
-    """The artifact's `setting`, {title: cases}, sorted by where its cases are in `cases`, the shorter first.
+    """The artifact's `setting`, {title: cases}, sorted by where its cases are in `known`, the shorter first.
 
-    The order in the study is lost, because a spec is JSON with sorted keys.
+    The order in the study is lost, because a spec is JSON with sorted keys. `each` says what it names: a `method`?
     """
     key = f"artifact {context.spec['artifact']}: {setting}"
     for title, here in named.items():
-        unknown = [case for case in here if case not in cases]
+        unknown = [name for name in here if name not in known]
         if unknown or not here:
-            what = f"`{unknown[0]}` is not among `cases`; add it there or correct it" if unknown else "names no case"
+            what = (
+                f"`{unknown[0]}` is not among `{each}s`; add it there or correct it" if unknown else f"names no {each}"
+            )
             raise UserError(f"{key}.{title}: {what}")
-    left = [case for case in cases if not any(case in here for here in named.values())]
+    left = [name for name in known if not any(name in here for here in named.values())]
     if left:
-        raise UserError(f"{key}: the case `{left[0]}` of `cases` is in none; add it to one or remove it from `cases`")
-    return {title: list(named[title]) for title in sorted(named, key=lambda title: [*map(cases.index, named[title])])}
+        what = f"the {each} `{left[0]}` of `{each}s` is in none"
+        raise UserError(f"{key}: {what}; add it to one or remove it from `{each}s`")
+    return {title: list(named[title]) for title in sorted(named, key=lambda title: [*map(known.index, named[title])])}
 
 
 def place(context: Context, case: str, x: str) -> float:
-    """The place of a case on the axis of the operator's setting `x`."""
-    operator: Mapping[str, Any] = context.cases[case]["operator"]
+    """The place of a case on the axis of the operator's setting `x`, or of its `noise` or `noise_norm`."""
+    spec = context.cases[case]
+    if x in ("noise", "noise_norm") and x in spec:
+        return float(spec[x])
+    operator: Mapping[str, Any] = spec["operator"]
     if isinstance(operator.get(x), int | float):
         return float(operator[x])
     raise UserError(

@@ -180,7 +180,7 @@ def _alone(case: str, method: str, metric: str, cell: Mapping[str, Any]) -> dict
 def _artifact(path: Path, sidecar: Mapping[str, Any]) -> dict[str, Any]:
     table = _table(sidecar["table"]) if "table" in sidecar else None
     figure = _figure(path, sidecar["figure"]) if "figure" in sidecar else None
-    shown = {"table": table, "figure": figure, "claims": sidecar.get("claims")}
+    shown = {"table": table, "figure": figure, "claims": sidecar.get("claims"), "listing": sidecar.get("listing")}
     return {**sidecar["settings"], **sidecar, **shown, "path": str(path.with_suffix(""))}
 
 

@@ -1,4 +1,4 @@
-"""Claims of a paper, compared with the run: each is a bound on the difference of two averages."""
+"""Claims of a paper, compared with the run: each is a bound on the difference or the ratio of two averages."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from functools import cached_property
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
-from reprior.metrics.averaging import about, difference_interval
+from reprior.metrics.averaging import about, difference_interval, ratio_interval
 from reprior.render.markup import MARKDOWN
 from reprior.render.verdict import NOT_RUN
 
@@ -21,19 +21,21 @@ if TYPE_CHECKING:
 SUFFIXES = (".csv", ".md")
 READS = "metrics"
 COLUMNS = (
-    *("name", "text", "where", "metric", "verdict", "number", "low", "high", "bound", "in"),
+    *("name", "text", "where", "metric", "compare", "verdict", "number", "low", "high", "bound", "in"),
     *("case", "method", "against", "against_case", "satisfied", "computed", "pairs", "remark", "note", "scale"),
 )
 HOLDS, FAILS = "holds", "fails"
 ABOUT_CLAIMS = (
-    "Each claim sets bounds on differences of two averages. It is judged by the comparisons that were computed. "
-    "The difference shown is the one that decides: the worst where every comparison must keep the bounds, the best "
-    "where one must."
+    "Each claim sets bounds on the difference or the ratio of two averages. It is judged by the comparisons that were "
+    "computed. The number shown is the one that decides: the worst where every comparison must keep the bounds, the "
+    "best where one must."
 )
 ABOUT_BRACKETS = (
-    "In brackets: the 95% bootstrap interval of the difference. It covers the choice of our images and nothing else. "
+    "In brackets: the 95% bootstrap interval of the number. It covers the choice of our images and nothing else. "
     "Narrow: a bound lies within this interval."
 )
+WORDS = {"difference": "less", "ratio": "divided by"}
+"""What stands between the two sides of a comparison."""
 
 
 def claims(
@@ -71,6 +73,8 @@ class Claim:
     methods: Sequence[tuple[str, str]]
     """Left and right method of each comparison, on each of the `cases`."""
     cases: Sequence[tuple[str, str]]
+    compare: str
+    """One of `WORDS`."""
     above: float | None
     below: float | None
     scope: str
@@ -85,11 +89,11 @@ class Claim:
         """`> 0.5 and < 1.5`"""
         return " and ".join(f"{sign} {bound:g}" for sign, bound in self.bounds.items())
 
-    def margin(self, difference: float) -> float:
-        """How far a difference is inside the bounds: above zero if it keeps them, -inf for NaN."""
-        if math.isnan(difference):
+    def margin(self, number: float) -> float:
+        """How far a number is inside the bounds: above zero if it keeps them, -inf for NaN."""
+        if math.isnan(number):
             return -math.inf
-        return min(difference - bound if sign == ">" else bound - difference for sign, bound in self.bounds.items())
+        return min(number - bound if sign == ">" else bound - number for sign, bound in self.bounds.items())
 
 
 @dataclass(frozen=True)
@@ -99,12 +103,16 @@ class Comparison:
     sides: tuple[tuple[str, str], tuple[str, str]]
     """(method, case), left and right."""
     averages: tuple[float, float]
+    compare: str
     gap: str
 
     @property
-    def difference(self) -> float:
-        """Left less right."""
-        return self.averages[0] - self.averages[1]
+    def number(self) -> float:
+        """Left less right, or left divided by right; NaN if that is zero."""
+        left, right = self.averages
+        if self.compare == "difference":
+            return left - right
+        return left / right if right else math.nan
 
 
 @dataclass(frozen=True)
@@ -127,7 +135,7 @@ class _Outcome:
         if None in found:
             gap = gap or f"{metric} was not computed"
         ours, theirs = (math.nan if average is None else average for average in found)
-        return Comparison(sides, (ours, theirs), gap)
+        return Comparison(sides, (ours, theirs), self.claim.compare, gap)
 
     @cached_property
     def computed(self) -> list[Comparison]:
@@ -137,7 +145,7 @@ class _Outcome:
     @property
     def satisfied(self) -> int:
         """Number of comparisons that keep the bounds."""
-        return sum(self.claim.margin(comparison.difference) > 0 for comparison in self.computed)
+        return sum(self.claim.margin(comparison.number) > 0 for comparison in self.computed)
 
     @cached_property
     def deciding(self) -> Comparison | None:
@@ -145,17 +153,17 @@ class _Outcome:
         if not self.computed or self.claim.scope == "median":
             return None
         choose = min if self.claim.scope == "every" else max
-        return choose(self.computed, key=lambda comparison: self.claim.margin(comparison.difference))
+        return choose(self.computed, key=lambda comparison: self.claim.margin(comparison.number))
 
     @cached_property
     def number(self) -> float | None:
-        """The difference that decides."""
+        """The difference or the ratio that decides."""
         if self.deciding is not None:
-            return self.deciding.difference
+            return self.deciding.number
         if not self.computed:
             return None
-        differences = [comparison.difference for comparison in self.computed]
-        return math.nan if any(map(math.isnan, differences)) else statistics.median(differences)
+        numbers = [comparison.number for comparison in self.computed]
+        return math.nan if any(map(math.isnan, numbers)) else statistics.median(numbers)
 
     @property
     def verdict(self) -> str:
@@ -166,7 +174,7 @@ class _Outcome:
 
     @cached_property
     def interval(self) -> Interval | None:
-        """Interval of the difference that decides; None for a median, and for times and memory."""
+        """Interval of the number that decides; None for a median, and for times and memory."""
         if self.deciding is None or not about(self.claim.metric).interval:
             return None
         (left, case), (right, other) = self.deciding.sides
@@ -176,7 +184,8 @@ class _Outcome:
         paired = datasets[0] == datasets[1] and ours.keys() == theirs.keys()
         # the order of images does not matter, but it must be the same on both sides and in every run
         numbers = [[values[image] for image in sorted(values)] for values in (ours, theirs)]
-        return difference_interval(self.claim.metric, numbers[0], numbers[1], paired)
+        interval = difference_interval if self.claim.compare == "difference" else ratio_interval
+        return interval(self.claim.metric, numbers[0], numbers[1], paired)
 
     def _remarks(self) -> Iterator[str]:
         low, high = self.interval or (math.nan, math.nan)
@@ -186,8 +195,8 @@ class _Outcome:
         for gap, times in gaps.items():
             yield f"{times} of {len(self.comparisons)} comparisons not computed: {gap}"
         for comparison in self.computed:
-            if math.isnan(comparison.difference):
-                yield f"not a number: {' less '.join(map(self._named, comparison.sides))}"
+            if math.isnan(comparison.number):
+                yield f"not a number: {f' {self._word} '.join(map(self._named, comparison.sides))}"
         sides = dict.fromkeys(side for comparison in self.computed for side in comparison.sides)
         for method, case in sides:
             remark = self.context.cell(case, method).remark
@@ -198,13 +207,17 @@ class _Outcome:
         method, case = side
         return f"{self.context.label(method)} on {self.context.cases[case]['label']}"
 
+    @property
+    def _word(self) -> str:
+        return WORDS[self.claim.compare]
+
     def _asked(self) -> str:
         """The condition in words."""
         left, right = (
             ", ".join(dict.fromkeys(self.context.label(names[side]) for names in self.claim.methods)) for side in (0, 1)
         )
         itself = all(left == right for left, right in self.claim.methods)
-        subject = f"{left}, the first case less the other" if itself else f"{left} less {right}"
+        subject = f"{left}, the first case {self._word} the other" if itself else f"{left} {self._word} {right}"
         scopes = {"every": " in every comparison", "some": " in at least one comparison", "median": " in the median"}
         scope = scopes[self.claim.scope] if len(self.comparisons) > 1 else ""
         return f"{about(self.claim.metric).label}, {subject}: {self.claim.bound}{scope}"
@@ -212,8 +225,10 @@ class _Outcome:
     def _bounds(self) -> str:
         return "bound" if len(self.claim.bounds) == 1 else "bounds"
 
-    def _difference(self, number: float) -> str:
-        """With the digits of its metric, or with more if it would look like zero."""
+    def _shown(self, number: float) -> str:
+        """A ratio as `32.5 x`. A difference with the digits of its metric, or with more if it would look like zero."""
+        if self.claim.compare == "ratio":
+            return f"{number:.0f} x" if abs(number) >= 1000 else f"{number:.3g} x"
         text = format(number, "+z" + about(self.claim.metric).format)
         return text if any(digit in "123456789inf" for digit in text) or not number else f"{number:+.1e}"
 
@@ -241,10 +256,11 @@ class _Outcome:
             **{key: getattr(self.claim, key) for key in ("name", "text", "where", "note")},
             "verdict": self.verdict,
             "asked": self._asked(),
-            "number": "" if self.number is None else self._difference(self.number),
-            "interval": " to ".join(map(self._difference, self.interval or ())),
+            "number": "" if self.number is None else self._shown(self.number),
+            "interval": " to ".join(map(self._shown, self.interval or ())),
             "on": case,
             "sides": sides,
+            "word": self._word,
             "kept": f"{self.satisfied} of {len(self.computed)} within the {self._bounds()}" if several else "",
             "remarks": list(self._remarks()),
         }
@@ -259,6 +275,7 @@ class _Outcome:
             **{key: "" if number is None else f"{number:.10g}" for key, number in numbers.items()},
             **dict(zip(("method", "case", "against", "against_case"), (*sides[0], *sides[1]), strict=True)),
             "verdict": self.verdict,
+            "compare": self.claim.compare,
             "in": self.claim.scope,
             "satisfied": self.satisfied,
             "computed": len(self.computed),
@@ -296,6 +313,6 @@ def _found(entry: Mapping[str, Any]) -> str:
     """`+3.21 (+2.80 to +3.60) on SR x4: IAGAN 27.16 less CSGM 23.95; 3 of 4 within the bound.`; empty if not run."""
     interval = f" ({entry['interval']})" if entry["interval"] else ""
     on = f" on {entry['on']}" if entry["on"] else ""
-    sides = " less ".join(f"{side['name']} {side['average']}" for side in entry["sides"])
+    sides = f" {entry['word']} ".join(f"{side['name']} {side['average']}" for side in entry["sides"])
     found = f"{entry['number']}{interval}{on}{': ' if sides else ''}{sides}"
     return "; ".join(filter(None, [found, entry["kept"]])) + "." if entry["number"] else ""

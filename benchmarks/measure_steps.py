@@ -205,8 +205,8 @@ def reconstruction(work: Work, images: int, device: Any, raw: str) -> Run:
 
     generator: Any = frozen(built("generator", work.generator), device) if work.generator else None
     networks = {need: frozen(built("network", spec), device) for need, spec in work.networks.items()}
-    shape = (generator.image_shape[0] if generator else 3, work.size, work.size)
-    operator = make_operator("bench", "bench", work.operator, shape).to(device, torch.float32)
+    shape = (work.channels, work.size, work.size)
+    operator = make_operator("bench", "bench", with_matrix(work), shape).to(device, torch.float32)
     truth = torch.rand(images, *shape, device=device)
     ids = tuple(map(str, range(images)))
     settings = dict(work.method)
@@ -231,6 +231,22 @@ def reconstruction(work: Work, images: int, device: Any, raw: str) -> Run:
     return run
 
 
+def with_matrix(work: Work) -> dict[str, Any]:
+    """The operator of the work. If it needs a designed matrix, with a file of random orthonormal rows."""
+    import torch
+
+    from reprior.machine.files import save_tensors
+    from reprior.operators.designed import MOST
+
+    operator = dict(work.operator or {})
+    if "matrix" in operator:
+        n = work.channels * work.size**2
+        rows = torch.linalg.qr(torch.randn(n, min(n, MOST)))[0].T
+        operator["matrix"] = str(Path(tempfile.mkdtemp(prefix="reprior-"), "matrix.safetensors"))
+        save_tensors(Path(operator["matrix"]), {"rows": rows.contiguous()})
+    return operator
+
+
 def decoder_start(problem: Any, generator: Any, settings: Mapping[str, Any]) -> Any:
     """The first state of a Deep Decoder as wide as the hybrid's."""
     from dataclasses import replace
@@ -251,7 +267,7 @@ def evaluation(work: Work, images: int, raw: str) -> Run:
     from reprior.metrics.evaluation import evaluate
 
     rng = np.random.default_rng(0)
-    estimate, truth = (rng.random((images, 3, work.size, work.size), np.float32) for _ in range(2))
+    estimate, truth = (rng.random((images, work.channels, work.size, work.size), np.float32) for _ in range(2))
 
     def run(images: int, steps: int) -> None:
         for _ in range(steps):
@@ -269,9 +285,9 @@ def observed(work: Work, images: int) -> int:
 
     with tempfile.TemporaryDirectory() as folder:
         path, out = Path(folder, "images.safetensors"), Path(folder, "y.safetensors")
-        truth = np.random.default_rng(0).random((images, 3, work.size, work.size), np.float32)
+        truth = np.random.default_rng(0).random((images, work.channels, work.size, work.size), np.float32)
         save_arrays(path, {"images": truth}, {"ids": list(map(str, range(images)))})
-        observe(path, {"study": "bench", "case": "bench", "operator": work.operator, "noise": 0.1}, out)
+        observe(path, {"study": "bench", "case": "bench", "operator": with_matrix(work), "noise": 0.1}, out)
         return out.stat().st_size
 
 

@@ -93,7 +93,7 @@ def run(method: str, problem: Problem, generator: Generator) -> Reconstruction:
     if method == "npgd":
         return npgd(problem, generator, Inverse(problem.y.dtype), steps=5)
     if method == "plug-and-play":
-        return plug_and_play(problem, Half(), steps=5)
+        return plug_and_play(problem, Half(), steps=5, lr=1.0)
     if method == "pgd-gan":
         return pgd_gan(problem, generator, rounds=2, steps=10)
     return restricted_eigenvalues(problem, generator, steps=10)
@@ -164,6 +164,16 @@ def test_plug_and_play_without_denoising_is_landweber_iteration(problem: Problem
     torch.testing.assert_close(found.trace[:, -1], problem.residual(found.images))
 
 
+def test_plug_and_play_chooses_a_step_at_which_it_does_not_diverge(problem: Problem) -> None:
+    rows = 5 * problem.operator.rows  # type: ignore[attr-defined]
+    larger = replace(problem, y=5 * problem.y, operator=gaussian(200).to("cpu", torch.float64))
+    larger.operator.rows = rows  # type: ignore[attr-defined]
+    found = plug_and_play(larger, nn.Identity(), steps=50)
+    assert found.trace is not None
+    assert (found.trace.diff(dim=1) < 0).all()
+    assert set(plug_and_play(larger, nn.Identity(), steps=500, lr=1.0).status) == {"diverged"}
+
+
 def test_plug_and_play_ends_in_its_fixed_point(problem: Problem) -> None:
     # x = (x - A^T (A x - y) + 1/2) / 2 if and only if (I + A^T A) x = A^T y + 1/2.
     A = problem.operator.rows  # type: ignore[attr-defined]
@@ -171,7 +181,7 @@ def test_plug_and_play_ends_in_its_fixed_point(problem: Problem) -> None:
     scaled.operator.rows = A / 4  # type: ignore[attr-defined]
     normal = torch.eye(PIXELS, dtype=torch.float64) + A.T @ A / 16
     fixed = torch.linalg.solve(normal, (scaled.y @ A / 4 + 0.5).T).T
-    found = plug_and_play(scaled, Half(), steps=60)
+    found = plug_and_play(scaled, Half(), steps=60, lr=1.0)
     torch.testing.assert_close(found.images.flatten(1), fixed)
 
 

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reprior.errors import UserError
-from reprior.operators import solve
-from reprior.operators.solve import least_norm
+from reprior.operators import make_operator, solve
+from reprior.operators.solve import least_norm, squared_norm
 
 
 def solved(matrix: torch.Tensor, y: torch.Tensor, tolerance: float) -> torch.Tensor:
@@ -76,3 +76,11 @@ def test_products_are_exact_inside_and_as_they_were_after():
         assert torch.get_float32_matmul_precision() == "high"
     finally:
         torch.set_float32_matmul_precision("highest")
+
+
+def test_the_squared_norm_is_the_largest_eigenvalue() -> None:
+    operator = make_operator("s", "c", {"name": "gaussian", "measurements": 20}, (1, 8, 8))
+    largest = torch.linalg.eigvalsh(operator.rows.double().T @ operator.rows.double())[-1].item()
+    assert squared_norm(operator, torch.zeros(1)) == pytest.approx(largest, rel=0.02)
+    halves = make_operator("s", "c", {"name": "block-average", "scale": 2}, (3, 8, 8))
+    assert squared_norm(halves, torch.zeros(1)) == pytest.approx(1 / 4)

@@ -11,6 +11,7 @@ import numpy as np
 from reprior.datasets.base import Array, Drawn, edge
 from reprior.seeds import seed_for
 
+CHANNELS = 1
 Point = tuple[float, float]
 Stroke = tuple[Point, ...]
 """The pen passes smoothly through these points; x points right, y down."""

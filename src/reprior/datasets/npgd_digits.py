@@ -14,6 +14,7 @@ from reprior.datasets.base import Array, Dataset, Numbers
 from reprior.datasets.photographs import SCALED, pictures, square
 
 SOURCES = ("npgd/mnisttest.zip",)
+CHANNELS = 1
 FOLDER = "testing_images/data"
 
 

@@ -1,4 +1,4 @@
-"""The pseudo-inverse of an operator without a closed form, by conjugate gradients."""
+"""The pseudo-inverse of an operator without a closed form, by conjugate gradients, and the norm of any operator."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from reprior.errors import UserError
+from reprior.operators.base import Operator
+from reprior.seeds import SHARED, rng_for
 
 LIMIT = 5000
 """Steps after which `least_norm` gives up; a Gaussian A of ratio 0.92 takes about 300."""
@@ -39,6 +41,15 @@ def least_norm(
             x, used, before = x + correction, used + more, after
             residual = y - A(x)
     return x * _or_one(scale).view(-1, *[1] * (x.ndim - 1))
+
+
+@torch.no_grad()
+def squared_norm(operator: Operator, like: Tensor, steps: int = 100) -> float:
+    """||A||^2, the largest eigenvalue of A^T A, by power iteration; never above it. On the device of `like`."""
+    v = torch.randn(1, *operator.image_shape, generator=rng_for("solve", "", SHARED, "norm")).to(like)
+    for _ in range(steps):
+        v = operator.A_adjoint(operator.A(v / v.norm()))
+    return v.norm().item()
 
 
 def _sweep(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from reprior.machine.files import written_atomically
+from reprior.planning import plugins
 from reprior.planning.matrices import MATRIX, design_settings
 from reprior.planning.plan import CasePlan, Plan, batch_range
 from reprior.planning.study import Spec
@@ -41,6 +42,8 @@ class Work:
     networks: Mapping[str, Spec] = field(default_factory=dict)
     """Other trained networks, by the method's argument."""
     metrics: Sequence[Spec] = ()
+    channels: int = 3
+    """Of the images. Not in the key: images of one size have the same number in all studies."""
 
     @property
     def key(self) -> Key:
@@ -119,16 +122,22 @@ def tasks(plan: Plan) -> Iterator[Task]:
         for case in study.cases.values():
             if case.gap is not None:
                 continue
-            yield _task(case, Work("observe", image_size(plan, case), case.operator), "observe")
+            size, channels = image_size(plan, case), image_channels(case)
+            yield _task(case, Work("observe", size, case.operator, channels=channels), "observe")
             for cell in case.cells.values():
                 networks = plan.trained(case, cell)
                 generator = networks.pop("generator", None)
-                work = Work("reconstruct", image_size(plan, case), case.operator, cell.spec, generator, networks)
+                work = Work("reconstruct", size, case.operator, cell.spec, generator, networks, channels=channels)
                 rule = "reconstruct" if cell.iterates else "reconstruct_direct"
                 yield _task(case, work, rule, cell.spec.get("steps", 1))
-                yield _task(
-                    case, Work("evaluate", image_size(plan, case), metrics=plan.metrics_of(study, cell)), "evaluate"
-                )
+                compared = Work("evaluate", size, metrics=plan.metrics_of(study, cell), channels=channels)
+                yield _task(case, compared, "evaluate")
+
+
+def image_channels(case: CasePlan) -> int:
+    """Channels of a case's images: a setting of its data set, or the constant `CHANNELS` of its module; else 3."""
+    spec = case.images.spec.dataset
+    return int(spec.get("channels") or plugins.plugin("dataset", spec["name"]).constants.get("CHANNELS", 3))
 
 
 def image_size(plan: Plan, case: CasePlan) -> int:

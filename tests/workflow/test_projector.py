@@ -31,6 +31,9 @@ RECIPES: dict[str, Any] = {
 }
 
 
+DESIGNED = {"name": "designed", "images": 20, "pairs": 20, "block": 10}
+
+
 def _case(operator: dict[str, Any], networks: dict[str, str], *methods: str) -> dict[str, Any]:
     case = {"label": operator["name"], "images": "digits", "generator": "tiny", "operator": operator}
     return case | {"networks": networks, "methods": dict.fromkeys(methods)}
@@ -57,11 +60,8 @@ STUDY = {
             {"projector": "inverse", "denoiser": "denoiser"},
             *("npgd", "csgm", "pnp", "rec"),
         ),
-        "designed": _case(
-            {"name": "designed", "measurements": 20, "images": 20, "pairs": 20, "block": 10},
-            {"projector": "inverse"},
-            *("npgd", "csgm"),
-        ),
+        "designed": _case({**DESIGNED, "measurements": 20}, {"projector": "inverse"}, "npgd", "csgm"),
+        "designed-30": _case({**DESIGNED, "measurements": 30}, {}, "csgm"),
     },
     "artifacts": {
         name: {"kind": "table", "title": name, "cases": [case], "methods": methods, "metrics": ["mse"]}
@@ -73,11 +73,12 @@ STUDY = {
     },
 }
 FOLLOWS_G = {
-    *("train tiny", "train tiny-inverse", "design tiny-paper-20-20-10", "observe designed/0000-0001"),
+    *("train tiny", "train tiny-inverse", "design tiny-paper-20-20-10"),
+    *("observe designed/0000-0001", "observe designed-30/0000-0001"),
     *(
         f"{rule} {cell}/0000-0001"
         for rule in ("reconstruct", "evaluate")
-        for cell in ("random/npgd", "random/csgm", "random/rec", "designed/npgd", "designed/csgm")
+        for cell in ("random/npgd", "random/csgm", "random/rec", "designed/npgd", "designed/csgm", "designed-30/csgm")
     ),
     *("render_table learned", "render_table by-design", "aggregate_study", "aggregate", "report", "all"),
 }
@@ -126,6 +127,11 @@ def test_retraining_the_generator_makes_its_inverse_and_all_that_follows_stale_a
 def test_retraining_the_inverse_network_leaves_generator_and_matrix_alone(edited: Project) -> None:
     _write_recipe(edited.folder, "tiny-inverse", seed=1)
     assert planned(edited) == sorted(FOLLOWS_INVERSE)
+
+
+def test_the_designed_matrix_is_made_once_for_every_m(done: Project) -> None:
+    files = [path.name for path in (done.folder / "data/matrices").glob("*.safetensors")]
+    assert files == ["tiny-paper-20-20-10.safetensors"]
 
 
 def test_a_method_that_restores_nothing_has_its_own_numbers_and_no_error(done: Project) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from reprior.datasets.birds_glowip64 import SOURCES as BIRDS
 
-SMALL = {"began/netG_200000.pth", "celeba/csgm_celebAtest.zip", "lpips/squeezenet1_1.pth", *BIRDS}
+DIGITS = {"classifiers/mnist.pth", "mnist/train-images-idx3-ubyte.gz", "npgd/mnisttest.zip"}
+SMALL = {"began/netG_200000.pth", "celeba/csgm_celebAtest.zip", "lpips/squeezenet1_1.pth", *BIRDS, *DIGITS}
 
 
 def places(tmp_path: Path) -> list[str]:

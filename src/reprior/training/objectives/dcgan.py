@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -34,11 +34,15 @@ class DCGAN(Objective):
     Initial weights are N(0, 0.02^2); those of batch normalisation are N(1, 0.02^2).
     """
 
-    recipe_type = DCGANRecipe
+    recipe_type: ClassVar[type[AdversarialRecipe]] = DCGANRecipe
 
-    def __init__(self, recipe: DCGANRecipe, generator: Generator) -> None:
+    def __init__(self, recipe: AdversarialRecipe, generator: Generator) -> None:
         super().__init__(recipe, generator)
-        self.discriminator = Classifier(generator.image_shape, recipe.discriminator_channels)
+        self.discriminator = self.new_discriminator(recipe, generator)
+
+    def new_discriminator(self, recipe: Any, generator: Generator) -> nn.Module:
+        """D, untrained."""
+        return Classifier(generator.image_shape, recipe.discriminator_channels)
 
     def loss_discriminator(self, real: Tensor, fake: Tensor, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         """L_D; real and generated images are normalised as separate batches."""

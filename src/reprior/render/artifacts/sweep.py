@@ -51,7 +51,7 @@ def sweep(
     found = entries(context, cases, methods, [metric])
     inside = {name: [entry for entry in found if entry.case in here] for name, here in shown.items()}
     filled = [not all(entry.gap for entry in here) for here in inside.values()]
-    figure, all_axes = panel_grid(min(columns, len(shown)), filled) if panels else _one()
+    figure, all_axes = panel_grid(min(columns, len(shown)), filled) if panels or not any(filled) else _one()
     labels = {"x": x_label, "y": about(metric).label}
     drawn: set[str] = set()
     for axes, (name, here) in zip(all_axes, shown.items(), strict=True):

@@ -14,8 +14,7 @@ from torch.nn import functional
 
 from reprior.errors import UserError
 from reprior.machine.files import load_tensors
-from reprior.operators.base import Operator
-from reprior.operators.counts import measurement_count
+from reprior.operators.dense import DenseOperator, measurement_count
 from reprior.seeds import rng_for
 from reprior.types import Count, Fraction
 
@@ -25,7 +24,7 @@ MOST = 5000
 """The largest m of the paper. A file has no more rows."""
 
 
-class Designed(Operator):
+class Designed(DenseOperator):
     """y = A x: the rows of A are the first m eigenvectors of S = sum_p d_p d_p^T (NPGD: Raj, Li, Bresler, ICCV 2019).
 
     d_p = (G(z) - G(z')) / ||G(z) - G(z')|| for `pairs` random pairs of `images` generated images. Both images of a pair
@@ -62,14 +61,6 @@ class Designed(Operator):
         self.image_shape = image_shape
         self.measurement_shape = (m,)
         self.rows = _first_rows(Path(matrix), m, n)  # [m, n]
-
-    def A(self, x: Tensor) -> Tensor:
-        """y = A x, with x flattened as C, H, W."""
-        return x.flatten(1) @ self.rows.T
-
-    def A_adjoint(self, y: Tensor) -> Tensor:
-        """A^T y."""
-        return (y @ self.rows).reshape(-1, *self.image_shape)
 
     def A_dagger(self, y: Tensor) -> Tensor:
         """As `A_adjoint`."""

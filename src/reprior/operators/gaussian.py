@@ -7,15 +7,14 @@ import math
 import torch
 from torch import Tensor
 
-from reprior.operators.base import Operator
-from reprior.operators.counts import measurement_count
+from reprior.operators.dense import DenseOperator, measurement_count
 from reprior.operators.solve import least_norm
 from reprior.types import Count, Fraction, Positive
 
 _BLOCK = 256
 
 
-class Gaussian(Operator):
+class Gaussian(DenseOperator):
     """y = A x with A of m x n i.i.d. entries, A_ij ~ N(0, 1/m) (IAGAN, PGD-GAN, NPGD and the hybrid paper).
 
     `ratio` is m/n and `measurements` is m: give one of them. Only the seed of A is stored on disk.
@@ -46,14 +45,6 @@ class Gaussian(Operator):
         m = measurement_count("gaussian", n, ratio, measurements)
         self.measurement_shape = (m,)
         self.rows = _drawn(m, n, rng)  # [m, n]
-
-    def A(self, x: Tensor) -> Tensor:
-        """y = A x, with x flattened as C, H, W."""
-        return x.flatten(1) @ self.rows.T
-
-    def A_adjoint(self, y: Tensor) -> Tensor:
-        """A^T y."""
-        return (y @ self.rows).reshape(-1, *self.image_shape)
 
     def A_dagger(self, y: Tensor) -> Tensor:
         """A^T (A A^T)^-1 y, to `tolerance`."""

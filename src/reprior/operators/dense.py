@@ -1,8 +1,26 @@
-"""The number of measurements of operators that state it as m or as m/n."""
+"""What operators with a dense matrix share."""
 
 from __future__ import annotations
 
+from torch import Tensor
+
 from reprior.errors import UserError
+from reprior.operators.base import Operator
+
+
+class DenseOperator(Operator):
+    """y = A x with the matrix A in memory."""
+
+    rows: Tensor
+    """A, [m, n]."""
+
+    def A(self, x: Tensor) -> Tensor:
+        """y = A x, with x flattened as C, H, W."""
+        return x.flatten(1) @ self.rows.T
+
+    def A_adjoint(self, y: Tensor) -> Tensor:
+        """A^T y."""
+        return (y @ self.rows).reshape(-1, *self.image_shape)
 
 
 def measurement_count(operator: str, n: int, ratio: float | None, measurements: int | None) -> int:

@@ -42,6 +42,9 @@ class NPGD(DCGAN):
 
     recipe_type = NPGDRecipe
 
+    def __init__(self, recipe: NPGDRecipe, generator: Generator) -> None:
+        super().__init__(recipe, generator)  # plans read the arguments in this file
+
     def new_discriminator(self, recipe: NPGDRecipe, generator: Generator) -> nn.Module:
         """D, untrained."""
         shape = generator.image_shape

@@ -119,7 +119,7 @@ def test_names_hide_nothing(study: MadeUp, figures: list[Any]) -> None:
     figure = figures[0][0]
     figure.draw_without_rendering()
     for axes in figure.axes:
-        assert {"NPGD", "PGD-GAN", "CSGM, 500 steps"} <= {text.get_text() for text in axes.texts}
+        assert {"NPGD", "PGD-GAN", "CSGM, 500 steps", "CSGM, 10 x 2000"} <= {text.get_text() for text in axes.texts}
         boxes = [text.get_window_extent() for text in axes.texts]
         assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
         for box in boxes:

@@ -84,6 +84,21 @@ def test_a_sweep_names_what_it_lacks_once(made_up: Any) -> None:
     assert part.startswith("Faces, m/n = 0.2, IAGAN: ")
 
 
+def test_a_sweep_names_a_method_that_is_part_of_no_case_of_a_panel_once(made_up: Any, figures: list[Any]) -> None:
+    for case in LOW:
+        del made_up.cases[case]["methods"]["iagan"]
+    made_up.render("sweep", "sweep", cases=GAUSSIAN, methods=["csgm", "iagan"], panels=PANELS)
+    assert figures[0][1][1:] == ["Faces, m/n = 0.05; Faces, m/n = 0.2, IAGAN: not part of this case"]
+
+
+def test_a_logarithmic_x_axis_has_the_places_of_its_cases_as_ticks(made_up: Any, figures: list[Any]) -> None:
+    made_up.render("sweep", "sweep", cases=GAUSSIAN, methods=["csgm"], panels=PANELS, log_x=True)
+    low, whole = figures[0][0].axes
+    assert (low.get_xscale(), whole.get_xscale()) == ("log", "log")
+    assert [text.get_text() for text in low.get_xticklabels()] == ["0.05", "0.2"]
+    assert [text.get_text() for text in whole.get_xticklabels()] == ["0.05", "0.2", "0.6"]
+
+
 def test_a_sweep_over_a_setting_that_is_not_there_is_refused(made_up: Any) -> None:
     with pytest.raises(UserError, match="has no number `scale`.*ratio"):
         made_up.render("sweep", "sweep", cases=GAUSSIAN, methods=["csgm"], x="scale")

@@ -111,6 +111,11 @@ class Context:
         self._reported = reported
         self._cells: dict[tuple[str, str], Cell] = {}
 
+    @property
+    def origin(self) -> str:
+        """The scale, and its note."""
+        return "; ".join(filter(None, [f"{self.spec['scale']} scale", self.note]))
+
     def label(self, method: str) -> str:
         """The name of a method in tables and figures."""
         return str(self.spec["methods"][method]["label"])

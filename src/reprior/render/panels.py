@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
@@ -61,11 +61,11 @@ def gaps(context: Context, found: Sequence[Entry]) -> list[str]:
         if entry.gap:
             lacking.setdefault((entry.gap, entry.case), {})[context.label(entry.method)] = None
     everyone = len({entry.method for entry in found})
-    lines: dict[str, list[str]] = {}
+    lines: dict[str, dict[str, list[str]]] = {}
     for (gap, case), labels in lacking.items():
         who = "" if len(labels) == everyone else f", {', '.join(labels)}"
-        lines.setdefault(gap, []).append(f"{context.cases[case]['label']}{who}")
-    return [f"{'; '.join(cases)}: {gap}" for gap, cases in lines.items()]
+        lines.setdefault(gap, {}).setdefault(who, []).append(str(context.cases[case]["label"]))
+    return [f"{'; '.join('; '.join(cases) + who for who, cases in here.items())}: {gap}" for gap, here in lines.items()]
 
 
 def panel_grid(columns: int, filled: Sequence[bool]) -> tuple[Figure, list[Axes]]:
@@ -76,6 +76,13 @@ def panel_grid(columns: int, filled: Sequence[bool]) -> tuple[Figure, list[Axes]
     figure.set_layout_engine("constrained")
     cells = figure.add_gridspec(rows, columns, height_ratios=heights)
     return figure, [figure.add_subplot(cells[divmod(number, columns)]) for number in range(len(filled))]
+
+
+def tick(axes: Axes, values: Iterable[float]) -> None:
+    """Mark these values on the x axis, and no others: powers of ten would say little on a logarithmic one."""
+    places = sorted(set(values))
+    axes.set_xticks(places, [f"{value:.4g}" for value in places], rotation=90 if len(places) > 5 else 0)
+    axes.set_xticks([], minor=True)
 
 
 def common_legend(figure: Figure, panels: Sequence[Axes]) -> None:

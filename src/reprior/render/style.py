@@ -24,6 +24,7 @@ _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 _FIXED = {
     **{"csgm": 0, "iagan": 1, "csgm-bp": 4, "iagan-bp": 5, "dip": 2, "bicubic": 7, "naive": 3, "blurred": 3},
     **{"gan": 0, "hybrid": 1, "dd": 2, "gan-as-dip": 3},
+    **{"npgd": 1, "pgd-gan": 2, "plug-and-play": 3},
 }
 """Places in palette and markers. Methods of two papers that are the same idea share a place."""
 
@@ -90,7 +91,7 @@ def save(context: Context, figure: Figure, notes: Iterable[str] = ()) -> None:
     """Write the figure as PDF and PNG, with the scale's note and `notes` below. Equal figures give equal bytes."""
     from matplotlib import pyplot
 
-    printed = ["; ".join(filter(None, [f"{context.spec['scale']} scale", context.note])), *notes]
+    printed = [context.origin, *notes]
     columns = int(figure.get_figwidth() * 72 / (0.52 * SMALL))  # a letter is about half as wide as high
     lines = [line for note in printed for line in textwrap.wrap(note, columns)]
     figure.text(0.01, -0.01, "\n".join(lines), fontsize=SMALL, color=GREY, va="top", style="italic")

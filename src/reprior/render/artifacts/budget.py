@@ -15,7 +15,7 @@ from reprior.errors import UserError
 from reprior.metrics.averaging import about
 from reprior.render import style
 from reprior.render.entries import Entry, entries
-from reprior.render.panels import common_legend, gaps, ordered, panel_grid, say_why
+from reprior.render.panels import common_legend, gaps, ordered, panel_grid, say_why, tick
 from reprior.render.verdict import ABOUT_INTERVAL
 from reprior.types import Count
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 SUFFIXES = (".pdf", ".png")
 READS = "metrics"
 FEW = 10
-"""Points of a panel that get names, or values of an axis that get ticks. More of them would leave no room."""
+"""Points of a panel that get names. More of them would leave no room."""
 _AROUND = (
     *((6, 0, "left", "center"), (-6, 0, "right", "center"), (0, 6, "center", "bottom"), (0, -6, "center", "top")),
     *((5, 5, "left", "bottom"), (5, -5, "left", "top"), (-5, 5, "right", "bottom"), (-5, -5, "right", "top")),
@@ -72,8 +72,10 @@ def budget(
         if any(point.drawn for point in here):
             axes.set(xlabel=labels["x"], ylabel=labels["y"], **scales)
             _draw(axes, shown, looks, here)
-            if x != "seconds" and log_x:
-                _tick(axes, sorted({point.x for point in here if point.drawn}))
+            if x == "seconds":
+                axes.margins(x=0.32)  # room for names beside the outermost points
+            elif log_x:
+                tick(axes, (point.x for point in here if point.drawn))
         else:
             say_why(axes, [point.entry for point in here])
     common_legend(figure, all_axes)
@@ -164,13 +166,6 @@ def _draw(
         for point in each:
             axes.errorbar([point.x], [point.y], point.bar, color=colour, elinewidth=0.9, capsize=2)
     axes.margins(x=0.15, y=0.2)
-
-
-def _tick(axes: Axes, values: Sequence[float]) -> None:
-    """Mark the values of a setting on its logarithmic axis, if they are few. Powers of ten would say little."""
-    if len(values) <= FEW:
-        axes.set_xticks(values, [f"{value:g}" for value in values])
-        axes.set_xticks([], minor=True)
 
 
 def _name(axes: Axes, context: Context, looks: Mapping[str, tuple[str, str]], points: Sequence[_Point]) -> None:

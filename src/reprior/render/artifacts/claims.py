@@ -55,7 +55,7 @@ def claims(
     summary = _counted([outcome.verdict for outcome in outcomes])
     legend = [ABOUT_CLAIMS, *([ABOUT_BRACKETS] if any(outcome.interval for outcome in outcomes) else [])]
     with context.writing(".md") as path:
-        heads = [f"**{MARKDOWN.escape(title)}**", MARKDOWN.escape(f"{_origin(context)}. {summary}. {caption}".strip())]
+        heads = [f"**{MARKDOWN.escape(title)}**", MARKDOWN.escape(f"{context.origin}. {summary}. {caption}".strip())]
         points = "\n".join(map(_point, entries))
         path.write_text("\n\n".join([*heads, points, MARKDOWN.escape(" ".join(legend))]) + "\n", encoding="utf-8")
     context.write_sidecar(methods, {"claims": {"entries": entries, "summary": summary, "legend": legend}})
@@ -281,7 +281,7 @@ class _Outcome:
             "computed": len(self.computed),
             "pairs": len(self.comparisons),
             "remark": "; ".join(self._remarks()),
-            "scale": _origin(self.context),
+            "scale": self.context.origin,
         }
 
 
@@ -290,10 +290,6 @@ def _counted(verdicts: Sequence[str]) -> str:
     times = Counter(verdicts)
     others = [f"{times[word]} {shown}" for word, shown in ((FAILS, "fail"), (NOT_RUN, "not run")) if times[word]]
     return "; ".join(filter(None, [f"{times[HOLDS]} of {len(verdicts)} claims hold", ", ".join(others)]))
-
-
-def _origin(context: Context) -> str:
-    return "; ".join(filter(None, [f"{context.spec['scale']} scale", context.note]))
 
 
 def _point(entry: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from reprior.render import style
 from reprior.render.entries import Entry, entries
-from reprior.render.panels import common_legend, gaps, ordered, panel_grid, place, say_why
+from reprior.render.panels import common_legend, gaps, ordered, panel_grid, place, say_why, tick
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -116,9 +116,7 @@ def _draw(
         points = sorted((places[case], drawn[case]) for case in shown[title] if case in drawn)
         axes.plot([m for m, _ in points], [ratio for _, ratio in points], marker=marker, color=colour, label=title)
     axes.axhline(LIMIT, color=style.GREY, linestyle="--", linewidth=1, label=ABOUT_LIMIT)
-    values = sorted({places[case] for case in drawn})
-    axes.set_xticks(values, [f"{value:.3g}" for value in values], rotation=90 if len(values) > 5 else 0)
-    axes.set_xticks([], minor=True)
+    tick(axes, (places[case] for case in drawn))
 
 
 def _listed(

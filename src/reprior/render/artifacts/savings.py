@@ -63,7 +63,7 @@ def savings(
     listed = [row.cells(context) for row in rows]
     context.write_csv(COLUMNS, [row.as_csv(context) for row in rows])
     texts = [[cell["text"] or NOTHING for cell in row] for row in listed]
-    notes = " ".join(filter(None, [caption, f"{_origin(context)}.", *legend]))
+    notes = " ".join(filter(None, [caption, f"{context.origin}.", *legend]))
     for suffix, write in ((".md", _markdown), (".tex", _latex)):
         with context.writing(suffix) as path:
             path.write_text(write(title, heading, texts, notes), encoding="utf-8")
@@ -118,7 +118,7 @@ class _Row:
         known = {key: number for key, number in numbers.items() if number is not None and not math.isnan(number)}
         names = {"case": self.entry.case, "method": self.entry.method, "metric": self.entry.metric}
         texts = {key: f"{number:.10g}" for key, number in known.items()}
-        return {**names, **texts, "relation": self.relation, "gap": self.gap, "scale": _origin(context)}
+        return {**names, **texts, "relation": self.relation, "gap": self.gap, "scale": context.origin}
 
 
 def _rows(
@@ -190,10 +190,6 @@ def _counted(label: str, rows: Sequence[_Row], method: str) -> str:
     extent = f", from {min(numbers):.3g} to {max(numbers):.3g} x" if numbers else ""
     rest = f"{bounds} bounds, {len(here) - len(numbers) - bounds} missing"
     return f"{label}: {len(numbers)} of {len(here)} savings are numbers{extent}; {rest}."
-
-
-def _origin(context: Context) -> str:
-    return "; ".join(filter(None, [f"{context.spec['scale']} scale", context.note]))
 
 
 def _markdown(title: str, heading: Sequence[str], rows: Sequence[Sequence[str]], notes: str) -> str:

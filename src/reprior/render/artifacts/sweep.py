@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from reprior.metrics.averaging import about, average, bootstrap_interval
 from reprior.render import style
 from reprior.render.entries import Entry, entries
-from reprior.render.panels import common_legend, gaps, ordered, panel_grid, place, say_why
+from reprior.render.panels import common_legend, gaps, ordered, panel_grid, place, say_why, tick
 from reprior.render.verdict import ABOUT_INTERVAL
 from reprior.types import Count
 
@@ -37,11 +37,12 @@ def sweep(
     x: str = "ratio",
     x_label: str = "compression ratio m/n",
     log: bool = True,
+    log_x: bool = False,
     panels: dict[str, list[str]] | None = None,
     columns: Count = 2,
     caption: str = "",
 ) -> None:
-    """Draw the average over images and its 95% bootstrap interval as a band. `log`: logarithmic axis.
+    """Draw the average over images and its 95% bootstrap interval as a band. `log`: logarithmic y axis.
 
     `panels`, {title: cases}: several panels with axes of their own, `columns` side by side.
     """
@@ -62,7 +63,11 @@ def sweep(
             drawn |= set(here)
             _draw(axes, context, {case: places[case] for case in here}, methods, metric)
             axes.set(xlabel=labels["x"], ylabel=labels["y"], yscale="log" if log else "linear")
-            axes.locator_params(axis="x", nbins=6)  # the numbers around a single place are long
+            if log_x:
+                axes.set_xscale("log")
+                tick(axes, (places[case] for case in here))
+            else:
+                axes.locator_params(axis="x", nbins=6)  # the numbers around a single place are long
     if panels:
         common_legend(figure, all_axes)
     band = ABOUT_INTERVAL.replace("Interval", "Band") if any(entry.interval for entry in found) else ""

@@ -195,8 +195,7 @@ class _Layout:
         return " / ".join(texts) + "".join(map(markup.mark.format, marks))
 
     def _remarks(self) -> str:
-        origin = "; ".join(filter(None, [f"{self.context.spec['scale']} scale", self.context.note]))
-        return " ".join(filter(None, [self.caption, f"{origin}.", *self.legend]))
+        return " ".join(filter(None, [self.caption, f"{self.context.origin}.", *self.legend]))
 
 
 def _letter(index: int) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 
@@ -36,3 +36,33 @@ def _latex(text: str) -> str:
 
 MARKDOWN = Markup("**{}**", " [{}]", _markdown)
 LATEX = Markup(r"\textbf{{{}}}", r"\textsuperscript{{{}}}", _latex)
+
+
+def piped(rows: Sequence[Sequence[str]]) -> str:
+    """A table as GitHub shows it: a heading and rows of escaped texts. The first two columns hold names."""
+    heading, *others = rows
+    rule = ["---", "---", *("---:" for _ in heading[2:])]
+    return "\n".join(f"| {' | '.join(row)} |" for row in (heading, rule, *others))
+
+
+def booktabs(title: str, heading: Sequence[str], groups: Sequence[Sequence[Sequence[str]]], notes: str) -> str:
+    """A LaTeX table: groups of rows of escaped texts, with some space between them. Its notes are escaped, too."""
+    head, *bodies = [" \\\\\n".join(" & ".join(row) for row in rows) + " \\\\" for rows in ([heading], *groups)]
+    return "\n".join(
+        [
+            "% needs \\usepackage{booktabs}",
+            "\\begin{table}",
+            "\\centering",
+            f"\\caption{{{LATEX.escape(title)}}}",
+            f"\\begin{{tabular}}{{ll{'r' * len(heading[2:])}}}",
+            "\\toprule",
+            head,
+            "\\midrule",
+            "\n\\addlinespace\n".join(bodies),
+            "\\bottomrule",
+            "\\end{tabular}",
+            f"\\par\\smallskip\\footnotesize {notes}",
+            "\\end{table}",
+            "",
+        ]
+    )

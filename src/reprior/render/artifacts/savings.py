@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from reprior.errors import UserError
 from reprior.metrics.averaging import about
 from reprior.render.entries import NOTHING, Entry, entries
-from reprior.render.markup import LATEX, MARKDOWN
+from reprior.render.markup import LATEX, MARKDOWN, booktabs, piped
 from reprior.render.panels import gaps, ordered, place
 
 if TYPE_CHECKING:
@@ -193,31 +193,10 @@ def _counted(label: str, rows: Sequence[_Row], method: str) -> str:
 
 
 def _markdown(title: str, heading: Sequence[str], rows: Sequence[Sequence[str]], notes: str) -> str:
-    """As GitHub shows it."""
-    escaped = [[MARKDOWN.escape(text) for text in row] for row in (heading, *rows)]
-    escaped.insert(1, ["---", "---", *("---:" for _ in heading[2:])])
-    table = "\n".join(f"| {' | '.join(row)} |" for row in escaped)
+    table = piped([[MARKDOWN.escape(text) for text in row] for row in (heading, *rows)])
     return f"**{MARKDOWN.escape(title)}**\n\n{table}\n\n{MARKDOWN.escape(notes)}\n"
 
 
 def _latex(title: str, heading: Sequence[str], rows: Sequence[Sequence[str]], notes: str) -> str:
-    """A `booktabs` table."""
-    head, *lines = [f"{' & '.join(map(LATEX.escape, row))} \\\\" for row in (heading, *rows)]
-    return "\n".join(
-        [
-            "% needs \\usepackage{booktabs}",
-            "\\begin{table}",
-            "\\centering",
-            f"\\caption{{{LATEX.escape(title)}}}",
-            f"\\begin{{tabular}}{{ll{'r' * len(heading[2:])}}}",
-            "\\toprule",
-            head,
-            "\\midrule",
-            *lines,
-            "\\bottomrule",
-            "\\end{tabular}",
-            f"\\par\\smallskip\\footnotesize {LATEX.escape(notes)}",
-            "\\end{table}",
-            "",
-        ]
-    )
+    head, *body = [[LATEX.escape(text) for text in row] for row in (heading, *rows)]
+    return booktabs(title, head, [body], LATEX.escape(notes))

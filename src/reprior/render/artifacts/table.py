@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from reprior.metrics.averaging import about
 from reprior.render.entries import LINES, NOTHING, SAID_ONCE, Entry, entries
-from reprior.render.markup import LATEX, MARKDOWN, Markup
+from reprior.render.markup import LATEX, MARKDOWN, Markup, booktabs, piped
 from reprior.render.verdict import ABOUT_INTERVAL, ABOUT_NOT_JUDGED, ABOUT_VERDICT, AGREES, BETTER, NOT_JUDGED, WORSE
 
 if TYPE_CHECKING:
@@ -140,37 +140,17 @@ class _Layout:
 
     def markdown(self) -> str:
         """As GitHub shows it."""
-        rows = [
-            _piped([MARKDOWN.escape(text) for text in self.heading]),
-            _piped(["---", "---", *("---:" for _ in self.methods)]),
-        ]
-        rows += [_piped(row) for case in self.cases for row in self._rows(case, MARKDOWN)]
+        heading = [MARKDOWN.escape(text) for text in self.heading]
+        rows = piped([heading, *(row for case in self.cases for row in self._rows(case, MARKDOWN))])
         notes = [f"**{MARKDOWN.escape(self.title)}**", self._remarks(), *(f"[{m}] {t}" for t, m in self.marks.items())]
-        return "\n\n".join([notes[0], "\n".join(rows), *(MARKDOWN.escape(note) for note in notes[1:])]) + "\n"
+        return "\n\n".join([notes[0], rows, *(MARKDOWN.escape(note) for note in notes[1:])]) + "\n"
 
     def latex(self) -> str:
         """A `booktabs` table."""
-        groups = [[" & ".join(row) for row in self._rows(case, LATEX)] for case in self.cases]
         marks = [rf"\textsuperscript{{{mark}}}~{LATEX.escape(text)}" for text, mark in self.marks.items()]
         notes = " \\\\\n".join([LATEX.escape(self._remarks()), *marks])
-        return "\n".join(
-            [
-                "% needs \\usepackage{booktabs}",
-                "\\begin{table}",
-                "\\centering",
-                f"\\caption{{{LATEX.escape(self.title)}}}",
-                f"\\begin{{tabular}}{{ll{'r' * len(self.methods)}}}",
-                "\\toprule",
-                " & ".join(map(LATEX.escape, self.heading)) + " \\\\",
-                "\\midrule",
-                " \\\\\n\\addlinespace\n".join(" \\\\\n".join(group) for group in groups) + " \\\\",
-                "\\bottomrule",
-                "\\end{tabular}",
-                f"\\par\\smallskip\\footnotesize {notes}",
-                "\\end{table}",
-                "",
-            ]
-        )
+        groups = [self._rows(case, LATEX) for case in self.cases]
+        return booktabs(self.title, [LATEX.escape(text) for text in self.heading], groups, notes)
 
     def _rows(self, case: str, markup: Markup) -> list[list[str]]:
         """The texts of each row of a case: label of the case, name of the row, one cell per method."""
@@ -201,7 +181,3 @@ class _Layout:
 def _letter(index: int) -> str:
     """a, b, ... z, aa, ab, ..."""
     return (_letter(index // 26 - 1) if index >= 26 else "") + chr(ord("a") + index % 26)
-
-
-def _piped(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"

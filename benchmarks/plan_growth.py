@@ -2,7 +2,7 @@
 
     python benchmarks/plan_growth.py 20 8 4 2 1
 
-The arguments are images per job, for all studies at full scale: fewer images make more jobs. It computes nothing and
+The arguments are images per job, for the IAGAN study at full scale: fewer images make more jobs. It computes nothing and
 leaves the project unchanged: it plans in a temporary folder, with empty files as results. Times are CPU seconds, which
 depend less on other load than wall-clock time.
 """
@@ -56,7 +56,7 @@ def nothing_to_do(folder: Path, images_per_job: int) -> float:
 
 def snakemake(folder: Path, images_per_job: int, *arguments: str) -> tuple[str, float]:
     """Snakemake's output and CPU seconds."""
-    config = ["--config", "scale=full", f"images_per_job={images_per_job}"]
+    config = ["--config", "scale=full", "studies=iagan", f"images_per_job={images_per_job}"]
     command = [sys.executable, "-m", "snakemake", "--cores", "1", "--snakefile", str(ROOT / "Snakefile")]
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run([*command, *arguments, *config], cwd=folder, capture_output=True, text=True)

@@ -3,8 +3,8 @@
     python benchmarks/plan_growth.py 20 8 4 2 1
 
 The arguments are images per job, for the IAGAN study at full scale: fewer images make more jobs. It computes nothing
-and leaves the project unchanged: it plans in a temporary folder, with empty files as results. Times are CPU seconds, which
-depend less on other load than wall-clock time.
+and leaves the project unchanged: it plans in a temporary folder, with empty files as results. Times are CPU seconds,
+which depend less on other load than wall-clock time.
 """
 
 from __future__ import annotations

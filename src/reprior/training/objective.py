@@ -48,6 +48,14 @@ class Objective(nn.Module, ABC):
     def loss_generator(self, fake: Tensor) -> Tensor:
         """The loss of G on its images [N, C, H, W], after the step of D."""
 
+    def generate(self, generator: Generator, latents: Tensor, rng: torch.Generator) -> Tensor:
+        """Images [N, C, H, W] of latents [N, ...] for a step. `rng` is for any further draws."""
+        return generator(latents)
+
+    def regulariser(self, generator: Generator, latents: Tensor, step: int, rng: torch.Generator) -> Tensor | None:
+        """What G minimises besides its loss in this step, if anything; always in float32."""
+        return None
+
     @staticmethod
     def draw_weight(weight: Tensor, rng: torch.Generator) -> None:
         """Draw the initial value of a weight in place: by default as `draw_he`."""

@@ -111,6 +111,9 @@ def train(task: Task, images: np.ndarray, *, log: Path, watch: Watch, keep: Call
         if last or done % INTERVAL == 0:
             _record(log, task, done)
         if last or done % task.recipe.candidate_every == 0:
+            settle = getattr(task.average, "settle", None)
+            if callable(settle):
+                settle()
             keep(done, task.average)
 
 

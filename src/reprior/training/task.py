@@ -195,7 +195,14 @@ def draw_uniform(weight: Tensor, rng: torch.Generator) -> None:
 def initialise(
     module: nn.Module, rng: torch.Generator, draw: Callable[[Tensor, torch.Generator], None] = draw_he
 ) -> None:
-    """Draw the weights of a network with `draw`. Set its biases, and the gamma of an attention, to zero."""
+    """Draw the weights of a network with `draw`. Set its biases, and the gamma of an attention, to zero.
+
+    A network with a method `draw_weights(rng)` draws them itself: equalised learning rates belong to its architecture.
+    """
+    own = getattr(module, "draw_weights", None)
+    if callable(own):
+        own(rng)
+        return
     for name, parameter in module.named_parameters():
         if name.endswith(("bias", "gamma")):
             nn.init.zeros_(parameter)

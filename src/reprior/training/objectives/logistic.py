@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -38,7 +38,7 @@ class Logistic(Objective):
     It is stable even if the discriminator costs a fraction of the generator.
     """
 
-    recipe_type = LogisticRecipe
+    recipe_type: ClassVar[type[AdversarialRecipe]] = LogisticRecipe
 
     def __init__(self, recipe: LogisticRecipe, generator: Generator) -> None:
         super().__init__(recipe, generator)

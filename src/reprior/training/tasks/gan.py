@@ -58,10 +58,13 @@ class GAN(Task):
         """One step of D and one of G."""
         real, latents = self._draw(images)
         self.set_rates()
+        rng = rng_for("training", "", str(self.recipe.seed), "objective", self.step)
         with self.autocast():
-            fake = self.generator(latents)
+            fake = self.objective.generate(self.generator, latents, rng)
         numbers = self._step_discriminator(real, fake.detach())
-        numbers["loss"] = self._step_generator(fake)
+        numbers["loss"] = self._step_generator(
+            fake, self.objective.regulariser(self.generator, latents, self.step, rng)
+        )
         self.record(numbers)
         self.update_average()
 
@@ -92,11 +95,11 @@ class GAN(Task):
         self.descend("discriminator", loss)
         return numbers
 
-    def _step_generator(self, fake: Tensor) -> Tensor:
+    def _step_generator(self, fake: Tensor, regulariser: Tensor | None = None) -> Tensor:
         self.objective.discriminator.requires_grad_(False)
         with self.autocast():
             loss = self.objective.loss_generator(fake)
-        self.descend("generator", loss)
+        self.descend("generator", loss if regulariser is None else loss + regulariser)
         self.objective.discriminator.requires_grad_(True)
         return loss
 

@@ -1,0 +1,177 @@
+"""The generator of StyleGAN2 (Karras et al. 2020, configuration F), in plain PyTorch: no compiled operation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import partial
+from itertools import pairwise
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from reprior.generators.base import Generator, Stages, State
+from reprior.generators.layouts import from_layout, part, tensor
+from reprior.networks.stylegan2 import MappingNetwork, StyledConv, ToRGB, doubled, draw_equalised, fitted
+from reprior.types import Count
+
+LARGEST = 1024
+IMAGES_PER_JOB = 4
+
+
+class StyleGAN2(Generator):
+    """A style w for each layer, and a noise map for each 3x3 convolution; the image is a sum over scales, each doubled.
+
+    `styles` says what the latent is:
+    - `mapped`: z ~ N(0, I), and w = f(z) by the mapping network, the same for each layer, as in the paper;
+    - `gaussian`: one z ~ N(0, I) for each layer, and w = LeakyReLU(fit_std * z + fit_mean), as in PULSE and ILO. The
+      fit belongs to the weights: the mean and deviation of f(z) without its last LeakyReLU.
+
+    The channels at side s are min(widest, channels * 1024 / s). Configuration F has 32 and 512. The paper leaves open
+    whether the noise of a trained network is drawn anew. Ours: one fixed map per convolution, part of the weights, as
+    in the public ports; a method may replace it in the features of `styles`.
+    """
+
+    fit_mean: Tensor
+    fit_std: Tensor
+
+    def __init__(
+        self,
+        *,
+        size: Literal[32, 64, 128, 256, 512, 1024] = 1024,
+        channels: Count = 32,
+        widest: Count = 512,
+        latent: Count = 512,
+        mapping: Count = 8,
+        styles: Literal["mapped", "gaussian"] = "mapped",
+        colours: Count = 3,
+    ) -> None:
+        super().__init__()
+        sides = [4 * 2**scale for scale in range((size // 4).bit_length())]
+        widths = [min(widest, channels * LARGEST // side) for side in sides]
+        self.sides, self.gaussian = sides, styles == "gaussian"
+        self.layers = 2 * len(sides)
+        self.latent_shape = (self.layers, latent) if self.gaussian else (latent,)
+        self.image_shape = (colours, size, size)
+        self.mapping = MappingNetwork(latent, mapping)
+        self.register_buffer("fit_mean", torch.zeros(latent))
+        self.register_buffer("fit_std", torch.ones(latent))
+        self.constant = nn.Parameter(torch.empty(widths[0], 4, 4))
+        self.convs = nn.ModuleList([StyledConv(widths[0], widths[0], latent)])
+        self.rgbs = nn.ModuleList([ToRGB(widths[0], colours, latent)])
+        for before, after in pairwise(widths):
+            self.convs += [StyledConv(before, after, latent, up=True), StyledConv(after, after, latent)]
+            self.rgbs.append(ToRGB(after, colours, latent))
+        for number, side in enumerate(self._sides_of_convs()):
+            self.register_buffer(noise_name(number), torch.zeros(side, side))
+
+    def stages(self) -> Stages:
+        """`styles`, then one per scale, named by its side, `4` to `size`; then the image, unclamped."""
+        scales = {str(side): partial(self._scale, scale) for scale, side in enumerate(self.sides)}
+        return {"styles": self._styles, **scales, "image": lambda state: {"x": state["rgb"]}}
+
+    def from_styles(self, features: State) -> Tensor:
+        """Images [N, C, H, W] in the native range from the features of `styles`."""
+        for stage in list(self.stages().values())[1:]:
+            features = stage(features)
+        return features["x"]
+
+    def _styles(self, state: State) -> State:
+        """{z} -> {w [N, layers, latent], noise_0 [N, 1, 4, 4], noise_1 [N, 1, 8, 8], noise_2 [N, 1, 8, 8], ...}
+
+        With `gaussian` styles it keeps {z} instead of {w}, so that a method can optimise z from any scale on.
+        """
+        z = state["z"]
+        styles = {"z": z} if self.gaussian else {"w": self.mapping(z)[:, None].expand(-1, self.layers, -1)}
+        names = map(noise_name, range(len(self.convs)))
+        return {**styles, **{name: getattr(self, name).expand(len(z), 1, -1, -1) for name in names}}
+
+    def _style(self, state: State, layer: int) -> Tensor:
+        """The style of a layer: [N, latent]."""
+        if not self.gaussian:
+            return state["w"][:, layer]
+        return nn.functional.leaky_relu(state["z"][:, layer] * self.fit_std + self.fit_mean, 0.2)
+
+    def _scale(self, scale: int, state: State) -> State:
+        """{w, h, rgb, noises} -> {w, h, rgb, later noises}. Without `rgb` coarser scales add nothing to the image."""
+        left = dict(state)
+        h = left["h"] if scale else self.constant.expand(len(left[noise_name(0)]), -1, -1, -1)
+        for number in range(max(0, 2 * scale - 1), 2 * scale + 1):
+            h = self.convs[number](h, self._style(left, number), left.pop(noise_name(number)))
+        rgb = self.rgbs[scale](h, self._style(left, 2 * scale + 1))
+        if "rgb" in left:
+            rgb = rgb + doubled(left["rgb"])
+        return {**left, "h": h, "rgb": rgb}
+
+    def _sides_of_convs(self) -> Iterator[int]:
+        """The side of the output of each 3x3 convolution: 4, 8, 8, 16, 16, ..."""
+        yield self.sides[0]
+        for side in self.sides[1:]:
+            yield from (side, side)
+
+    def draw_latent(self, rng: torch.Generator) -> Tensor:
+        """z ~ N(0, I)."""
+        return torch.randn(self.latent_shape, generator=rng)
+
+    def draw_weights(self, rng: torch.Generator) -> None:
+        """Initial weights of unit variance, as equalised learning rates need, and the noise maps."""
+        draw_equalised(self, rng)
+        for number in range(len(self.convs)):
+            getattr(self, noise_name(number)).normal_(generator=rng)
+
+    def settle(self) -> None:
+        """Fit the Gaussian of `gaussian` styles to the mapping network."""
+        self.fit_mean, self.fit_std = fitted(self.mapping)
+
+    @staticmethod
+    def converted(state: Mapping[str, Any], layout: str) -> dict[str, Tensor]:
+        """A public checkpoint under our names."""
+        return from_layout(state, layout, {"rosinality": _from_rosinality})
+
+
+def noise_name(number: int) -> str:
+    """The name of the noise map of a 3x3 convolution."""
+    return f"noise_{number}"
+
+
+def _from_rosinality(state: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The most used port to PyTorch. It keeps the moving average as `g_ema`, and blur filters, which are constants."""
+    held = part(state, "g_ema") or state
+    convs = ["conv1", *_numbered(held, "convs")]
+    rgbs = ["to_rgb1", *_numbered(held, "to_rgbs")]
+    converted, mapping = {"constant": tensor(held, "input.input")[0]}, dict[str, Tensor]()
+    for number in range(sum(name.startswith("style.") and name.endswith(".weight") for name in held)):
+        for kind in ("weight", "bias"):
+            mapping[f"layers.{number}.{kind}"] = tensor(held, f"style.{number + 1}.{kind}")
+    converted |= {f"mapping.{name}": held_tensor for name, held_tensor in mapping.items()}
+    converted["fit_mean"], converted["fit_std"] = fitted(_mapping_of(mapping))
+    for number, theirs in enumerate(convs):
+        ours = f"convs.{number}"
+        converted |= _modulated(held, f"{ours}.conv", f"{theirs}.conv")
+        converted[f"{ours}.strength"] = tensor(held, f"{theirs}.noise.weight").squeeze()
+        converted[f"{ours}.bias"] = tensor(held, f"{theirs}.activate.bias")
+        converted[noise_name(number)] = tensor(held, f"noises.{noise_name(number)}")[0, 0]
+    for number, theirs in enumerate(rgbs):
+        converted |= _modulated(held, f"rgbs.{number}.conv", f"{theirs}.conv")
+        converted[f"rgbs.{number}.bias"] = tensor(held, f"{theirs}.bias").flatten()
+    return converted
+
+
+def _numbered(state: Mapping[str, Any], group: str) -> list[str]:
+    """`convs.0`, `convs.1`, ...: the members of a list of layers."""
+    count = sum(name.startswith(f"{group}.") and name.endswith(".conv.weight") for name in state)
+    return [f"{group}.{number}" for number in range(count)]
+
+
+def _modulated(state: Mapping[str, Any], ours: str, theirs: str) -> dict[str, Tensor]:
+    return {
+        f"{ours}.weight": tensor(state, f"{theirs}.weight")[0],
+        f"{ours}.style.weight": tensor(state, f"{theirs}.modulation.weight"),
+        f"{ours}.style.bias": tensor(state, f"{theirs}.modulation.bias") - 1,  # ours adds the 1 itself
+    }
+
+
+def _mapping_of(state: Mapping[str, Tensor]) -> MappingNetwork:
+    network = MappingNetwork(state["layers.0.weight"].shape[1], len(state) // 2).to(state["layers.0.weight"].dtype)
+    network.load_state_dict(dict(state))
+    return network

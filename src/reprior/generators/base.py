@@ -16,6 +16,8 @@ from reprior.networks.trained import built, trained
 State = dict[str, Tensor]
 """Output of one stage of a network and input of the next: tensors [N, ...] by name."""
 Stages = Mapping[str, Callable[[State], State]]
+INPUT = ""
+"""The layer before the first stage. Its features are the generator's inputs: {z} and any others."""
 
 
 class Generator(nn.Module, ABC):
@@ -42,6 +44,14 @@ class Generator(nn.Module, ABC):
         """Names of the stages whose features can replace the latent. Empty if a generator does not define `stages`."""
         return tuple(self.stages())[:-1]
 
+    def extra_inputs(self) -> Mapping[str, tuple[int, ...]]:
+        """Shapes of further inputs, such as noise maps, which are N(0, 1). Without them it takes maps of its own."""
+        return {}
+
+    def free(self, layer: str, scales: int) -> tuple[str, ...]:
+        """Names of the features of `layer` that a method may optimise. `scales`: how many scales' noise maps."""
+        return ("z",) if layer == INPUT else ("h",)
+
     def features(self, z: Tensor, layer: str) -> State:
         """G1: the output of the stage `layer` for latents [N, *latent_shape]."""
         stages = self.stages()
@@ -61,6 +71,8 @@ class Generator(nn.Module, ABC):
         return self._scaled(_run({k: v for k, v in self.stages().items() if k not in done}, features)["x"])
 
     def _up_to(self, layer: str) -> tuple[str, ...]:
+        if layer == INPUT:
+            return ()
         if layer not in self.layer_names:
             known = ", ".join(self.layer_names) or "none"
             raise UserError(f"generator {type(self).__name__}: there is no layer '{layer}'; known: {known}")

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from reprior.generators.base import Generator, Stages, State
+from reprior.generators.base import INPUT, Generator, Stages, State
 from reprior.generators.layouts import from_layout, part, tensor
 from reprior.networks.stylegan2 import MappingNetwork, StyledConv, ToRGB, doubled, draw_equalised, fitted
 from reprior.types import Count
@@ -76,15 +76,27 @@ class StyleGAN2(Generator):
             features = stage(features)
         return features["x"]
 
+    def extra_inputs(self) -> Mapping[str, tuple[int, ...]]:
+        """A noise map per 3x3 convolution: {noise_0: (1, 4, 4), noise_1: (1, 8, 8), ...}."""
+        return {noise_name(number): (1, side, side) for number, side in enumerate(self._sides_of_convs())}
+
+    def free(self, layer: str, scales: int) -> tuple[str, ...]:
+        """The styles, the noise maps of the next `scales` scales, and the features h after the first scale."""
+        done = self.sides.index(int(layer)) + 1 if layer not in (INPUT, "styles") else 0
+        styles = "z" if layer == INPUT or self.gaussian else "w"
+        first, last = max(0, 2 * done - 1), 2 * (done + scales) - 1
+        noises = (noise_name(number) for number in range(first, min(last, len(self.convs))))
+        return (styles, *noises, *(("h",) if done else ()))
+
     def _styles(self, state: State) -> State:
-        """{z} -> {w [N, layers, latent], noise_0 [N, 1, 4, 4], noise_1 [N, 1, 8, 8], noise_2 [N, 1, 8, 8], ...}
+        """{z, any noises} -> {w [N, layers, latent], noise_0 [N, 1, 4, 4], noise_1 [N, 1, 8, 8], noise_2, ...}
 
         With `gaussian` styles it keeps {z} instead of {w}, so that a method can optimise z from any scale on.
         """
         z = state["z"]
         styles = {"z": z} if self.gaussian else {"w": self.mapping(z)[:, None].expand(-1, self.layers, -1)}
-        names = map(noise_name, range(len(self.convs)))
-        return {**styles, **{name: getattr(self, name).expand(len(z), 1, -1, -1) for name in names}}
+        own = {name: getattr(self, name).expand(len(z), 1, -1, -1) for name in self.extra_inputs()}
+        return {**styles, **own, **{name: value for name, value in state.items() if name in own}}
 
     def _style(self, state: State, layer: int) -> Tensor:
         """The style of a layer: [N, latent]."""

@@ -1,0 +1,148 @@
+"""ILO: optimises the latent, then the features of one layer after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from reprior.errors import UserError
+from reprior.generators.base import INPUT, Generator, State
+from reprior.methods.base import Problem, Reconstruction
+from reprior.optimise.loop import Optimum, Variables, minimise
+from reprior.optimise.projections import near_start, on_spheres
+from reprior.optimise.rounds import joined, round_name
+from reprior.optimise.schedules import ramp_and_cosine
+from reprior.types import Count, Positive, Whole
+
+
+def ilo(
+    problem: Problem,
+    generator: Generator,
+    *,
+    layers: list[str] | None = None,
+    steps: Count = 50,
+    lr: Positive = 0.1,
+    noise_scales: Whole = 3,
+    spheres: bool = True,
+    radius: Positive | None = None,
+    range_steps: Whole = 0,
+    rgb: Literal["kept", "dropped"] = "kept",
+    carry: Literal["best", "last"] = "best",
+) -> Reconstruction:
+    """z^k = argmin ||A G(z^k) - y||, then for each layer z^p = argmin ||A G2(z^p) - y|| from z^p = G1(z^k).
+
+    Daras, Dean, Jalal, Dimakis: Intermediate Layer Optimization for Inverse Problems using Deep Generative Models, ICML
+    2021, Algorithm 1. Each round takes `steps` evaluations of the loss, with a new Adam and a rate that rises to `lr`
+    and falls to 0. It starts from the round before, at the next of `layers`; the first round optimises the latent.
+    Noise maps of the next `noise_scales` scales are optimised with them. The image is the last round's best iterate.
+    - `radius`: z^p stays in an l1 ball around its start (line 4). None: no ball, as in the released code by default.
+    - `range_steps`: after each of these rounds but the last, z^k = argmin ||G1(z^k) - z^p|| by so many steps, and z^p =
+      G1(z^k) (lines 5 and 6). 0: none, as in the released code. A layer may be named several times: the paper's r.
+
+    The paper leaves open, and the released code decides:
+    - `layers`: those of the first three scales;
+    - `spheres`: each latent vector and noise map keeps its norm;
+    - `rgb`: that code drops what the scales before the layer add to StyleGAN2's image (`dropped`), so that the image
+      changes at each start of a round. Ours keeps it;
+    - `carry`: that code goes on from a round's last iterate. Ours goes on from its best one, whose image it also keeps.
+    """
+    names = _layers(generator, layers)
+    inputs = features = _inputs(problem, generator)
+    found: list[Optimum] = []
+    for number, layer in enumerate(names):
+        last = number == len(names) - 1
+        start = {name: features[name] for name in generator.free(layer, noise_scales) if name in features}
+        fixed = {name: value for name, value in features.items() if name not in start}
+        if rgb == "dropped":
+            fixed.pop("rgb", None)
+        best = minimise(
+            _objective(problem, generator, fixed, layer),
+            start,
+            steps=steps,
+            lr=lr,
+            keep="best" if last else carry,
+            schedule=ramp_and_cosine,
+            project=_projection(start, spheres, radius),
+            watch=problem.watch,
+            name=round_name("ilo", number, len(names)),
+        )
+        found.append(best)
+        features = fixed | {name: best.kept[name] for name in start}
+        if layer == INPUT:
+            inputs = features
+        elif range_steps and not last:
+            name = f"{round_name('ilo', number, len(names))}, to the range"
+            inputs |= {"z": _preimage(problem, generator, inputs, features["h"], layer, range_steps, lr, name)}
+            features |= {"h": generator.features_from(inputs, INPUT, layer)["h"]}
+        if not last and names[number + 1] != layer:
+            features = generator.features_from(features, layer, names[number + 1])
+    whole = joined(found)
+    return Reconstruction(whole.kept["x"], inputs["z"], whole.trace, whole.status, loss=whole.loss)
+
+
+def _layers(generator: Generator, layers: list[str] | None) -> list[str]:
+    """The layer of each round: first the input, then `layers`, in the generator's order."""
+    known = generator.layer_names
+    if layers is None:
+        layers = [name for name in known if name.isdigit()][:3]
+    places = [known.index(name) if name in known else -1 for name in layers]
+    if not layers or -1 in places or places != sorted(places):
+        raise UserError(
+            f"method ilo: layers: {', '.join(layers) or '(none)'}: name layers of the generator, from coarse to fine; "
+            f"it has {', '.join(known) or 'none'}"
+        )
+    return [INPUT, *layers]
+
+
+def _inputs(problem: Problem, generator: Generator) -> State:
+    """A draw of the prior, and of every noise map."""
+    inputs = {"z": problem.draw("start", generator.draw_latent)}
+    for name, shape in generator.extra_inputs().items():
+        inputs[name] = problem.draw(name, partial(_normal, shape))
+    return inputs
+
+
+def _normal(shape: tuple[int, ...], rng: torch.Generator) -> Tensor:
+    return torch.randn(shape, generator=rng)
+
+
+def _objective(
+    problem: Problem, generator: Generator, fixed: State, layer: str
+) -> Callable[[Variables, int], tuple[Tensor, Mapping[str, Tensor]]]:
+    """||A G2(z^p) - y||^2, or the study's loss."""
+
+    def f(variables: Variables, step: int) -> tuple[Tensor, Variables]:
+        x = generator.image_from({**fixed, **variables}, layer)
+        return problem.loss(x), {"x": x, **variables}
+
+    return f
+
+
+def _preimage(
+    problem: Problem, generator: Generator, inputs: State, target: Tensor, layer: str, steps: int, lr: float, name: str
+) -> Tensor:
+    """z^k = argmin ||G1(z^k) - z^p||, from the z^k before: [N, ...]."""
+
+    def f(variables: Variables, step: int) -> tuple[Tensor, Variables]:
+        h = generator.features_from({**inputs, **variables}, INPUT, layer)["h"]
+        return (h - target).square().flatten(1).sum(1), variables
+
+    start = {"z": inputs["z"]}
+    return minimise(f, start, steps=steps, lr=lr, schedule=ramp_and_cosine, watch=problem.watch, name=name).kept["z"]
+
+
+def _projection(start: State, spheres: bool, radius: float | None) -> Callable[[Variables], None]:
+    """Latent vectors and noise maps onto their spheres, then h into its l1 ball."""
+    axes = {name: 2 if name in ("z", "w") and value.ndim == 3 else 1 for name, value in start.items() if name != "h"}
+    to_spheres = on_spheres(start, axes if spheres else {})
+    to_ball = near_start(start, {"h": radius} if radius is not None and "h" in start else {})
+
+    def project(variables: Variables) -> None:
+        to_spheres(variables)
+        to_ball(variables)
+
+    return project

@@ -17,6 +17,7 @@ from reprior.methods.base import Problem, solve
 from reprior.methods.csgm import csgm
 from reprior.methods.ilo import ilo
 from reprior.operators.gaussian import Gaussian
+from reprior.optimise.geocross import geocross
 from reprior.optimise.watch import Watch
 
 SPECS = {
@@ -99,8 +100,8 @@ def test_released_settings_are_the_released_loop() -> None:
 def test_an_image_alone_ends_as_in_a_batch(name: str) -> None:
     generator = made(name)
     problem = problem_of(generator, 3)
-    together = ilo(problem, generator, steps=8, radius=2.0)
-    alone = ilo(problem[1:2], generator, steps=8, radius=2.0)
+    together = ilo(problem, generator, steps=8, radii=[2.0, 2.0, 2.0])
+    alone = ilo(problem[1:2], generator, steps=8, radii=[2.0, 2.0, 2.0])
     torch.testing.assert_close(alone.images, together.images[1:2], rtol=0, atol=1e-7)
 
 
@@ -135,7 +136,7 @@ def test_features_stay_in_their_l1_ball_and_latents_on_their_spheres(monkeypatch
 
     monkeypatch.setattr(module, "minimise", watched)
     generator = made("stylegan2")
-    ilo(problem_of(generator), generator, steps=10, radius=1.5, carry="last")
+    ilo(problem_of(generator), generator, steps=10, radii=[1.5, 1.5, 1.5], carry="last")
     assert len(rounds) == 4
     for number, (start, end) in enumerate(rounds):
         assert ("h" in start) == (number > 0)
@@ -201,3 +202,35 @@ def test_restarts_and_an_interruption_change_nothing(tmp_path: Path) -> None:
     again = solve(ilo, replace(problem, watch=watch()), generator, restarts=2, steps=6)
     assert torch.equal(again.images, whole.images)
     assert 20 < calls < 40  # the first two rounds are not done again
+
+
+def test_radii_are_one_for_each_layer() -> None:
+    generator = made("began")
+    with pytest.raises(UserError, match="radii: 2 radii for 3 layers"):
+        ilo(problem_of(generator), generator, radii=[1.0, 2.0], steps=2)
+
+
+def test_the_penalty_is_on_vectors_that_later_layers_see_and_released_in_the_first_round_alone() -> None:
+    generator = made("stylegan2")
+    problem = problem_of(generator)
+    without, every, first = (
+        ilo(problem, generator, steps=1, cross=cross, cross_rounds=rounds).trace
+        for cross, rounds in ((0.0, "all"), (2.0, "all"), (2.0, "first"))
+    )
+    assert without is not None and every is not None and first is not None
+    z = problem.draw("start", generator.draw_latent)
+    expected = torch.stack([2 * geocross(z[:, unused:]) for unused in (0, 1, 3, 5)], 1)  # [N, rounds]
+    torch.testing.assert_close(every - without, expected)
+    torch.testing.assert_close(first - without, expected * torch.tensor([1.0, 0, 0, 0]))
+
+
+def test_vectors_before_a_layer_change_nothing_after_it() -> None:
+    generator = made("stylegan2")
+    problem = problem_of(generator)
+    features = generator.features(problem.draw("start", generator.draw_latent), "8")
+    unused = generator.styles_before("8")
+    image = generator.image_from(features, "8")
+    for vector in range(features["z"].shape[1]):
+        z = features["z"].clone()
+        z[:, vector] += 1
+        assert torch.equal(generator.image_from({**features, "z": z}, "8"), image) == (vector < unused)

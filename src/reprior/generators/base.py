@@ -52,6 +52,14 @@ class Generator(nn.Module, ABC):
         """Names of the features of `layer` that a method may optimise. `scales`: how many scales' noise maps."""
         return ("z",) if layer == INPUT else ("h",)
 
+    def styles_of(self, z: Tensor) -> Tensor:
+        """The vectors that the layers see, [N, L, k], of latents with a vector per layer [N, L, k']."""
+        return z
+
+    def styles_before(self, layer: str) -> int:
+        """How many vectors of a latent with a vector per layer only the stages up to `layer` see."""
+        return 0
+
     def features(self, z: Tensor, layer: str) -> State:
         """G1: the output of the stage `layer` for latents [N, *latent_shape]."""
         stages = self.stages()

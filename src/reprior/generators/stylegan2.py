@@ -82,7 +82,7 @@ class StyleGAN2(Generator):
 
     def free(self, layer: str, scales: int) -> tuple[str, ...]:
         """The styles, the noise maps of the next `scales` scales, and the features h after the first scale."""
-        done = self.sides.index(int(layer)) + 1 if layer not in (INPUT, "styles") else 0
+        done = self._scales_up_to(layer)
         styles = "z" if layer == INPUT or self.gaussian else "w"
         first, last = max(0, 2 * done - 1), 2 * (done + scales) - 1
         noises = (noise_name(number) for number in range(first, min(last, len(self.convs))))
@@ -98,11 +98,20 @@ class StyleGAN2(Generator):
         own = {name: getattr(self, name).expand(len(z), 1, -1, -1) for name in self.extra_inputs()}
         return {**styles, **own, **{name: value for name, value in state.items() if name in own}}
 
+    def styles_before(self, layer: str) -> int:
+        """The last vector that a scale sees, its RGB's, is also that of the next scale's first convolution."""
+        return max(0, 2 * self._scales_up_to(layer) - 1)
+
+    def _scales_up_to(self, layer: str) -> int:
+        return self.sides.index(int(layer)) + 1 if layer not in (INPUT, "styles") else 0
+
+    def styles_of(self, z: Tensor) -> Tensor:
+        """w of `gaussian` latents [..., latent]."""
+        return nn.functional.leaky_relu(z * self.fit_std + self.fit_mean, 0.2)
+
     def _style(self, state: State, layer: int) -> Tensor:
         """The style of a layer: [N, latent]."""
-        if not self.gaussian:
-            return state["w"][:, layer]
-        return nn.functional.leaky_relu(state["z"][:, layer] * self.fit_std + self.fit_mean, 0.2)
+        return self.styles_of(state["z"][:, layer]) if self.gaussian else state["w"][:, layer]
 
     def _scale(self, scale: int, state: State) -> State:
         """{w, h, rgb, noises} -> {w, h, rgb, later noises}. Without `rgb` coarser scales add nothing to the image."""

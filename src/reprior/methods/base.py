@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from reprior.errors import UserError
+from reprior.generators.base import Generator
 from reprior.losses import DEFAULT
 from reprior.losses.base import WeightedSum
 from reprior.operators.base import Operator
@@ -68,6 +69,12 @@ class Problem:
                 draws.append(sample(rng_for(self.study, self.case, image, role_here, step)))
         return torch.stack(draws).to(self.y)
 
+    def draw_inputs(self, generator: Generator) -> dict[str, Tensor]:
+        """A draw of every input of a generator: {z} and any noise maps, [N, ...] each."""
+        maps = {name: partial(_normal, shape) for name, shape in generator.extra_inputs().items()}
+        draws = {name: self.draw(name, sample) for name, sample in maps.items()}
+        return {"z": self.draw("start", generator.draw_latent), **draws}
+
     @cached_property
     def _loss(self) -> WeightedSum:
         return WeightedSum(self.losses, self.y, self.operator, self.raw)
@@ -107,7 +114,7 @@ class Reconstruction:
     trace: Tensor | None = None
     """[N, steps] loss at each step, if the method iterates."""
     status: tuple[str, ...] = ()
-    """Per image: `ok`, `diverged` (a step was not finite; a finite image is kept if there was one) or `stopped`."""
+    """Per image: `ok`, `diverged` (a step was not finite; a finite image is kept if there was one), or another word."""
     parts: Mapping[str, Tensor] = field(default_factory=dict)
     """[N, C, H, W] each: the parts that add up to the images, if the method has any. Figures show them."""
     numbers: Mapping[str, Tensor] = field(default_factory=dict)
@@ -131,6 +138,10 @@ class Reconstruction:
         return Reconstruction(
             self.images[rows], latents, trace, status, parts, numbers, state, updates=self.updates, loss=loss
         )
+
+
+def _normal(shape: tuple[int, ...], rng: torch.Generator) -> Tensor:
+    return torch.randn(shape, generator=rng)
 
 
 def solve(

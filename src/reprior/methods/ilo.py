@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Literal
 
-import torch
 from torch import Tensor
 
 from reprior.errors import UserError
 from reprior.generators.base import INPUT, Generator, State
 from reprior.methods.base import Problem, Reconstruction
+from reprior.optimise.geocross import geocross
 from reprior.optimise.loop import Optimum, Variables, minimise
 from reprior.optimise.projections import near_start, on_spheres
 from reprior.optimise.rounds import joined, round_name
 from reprior.optimise.schedules import ramp_and_cosine
-from reprior.types import Count, Positive, Whole
+from reprior.types import Count, NonNegative, Positive, Whole
 
 
 def ilo(
@@ -28,8 +27,10 @@ def ilo(
     lr: Positive = 0.1,
     noise_scales: Whole = 3,
     spheres: bool = True,
-    radius: Positive | None = None,
+    radii: list[Positive] | None = None,
     range_steps: Whole = 0,
+    cross: NonNegative = 0.0,
+    cross_rounds: Literal["all", "first"] = "all",
     rgb: Literal["kept", "dropped"] = "kept",
     carry: Literal["best", "last"] = "best",
 ) -> Reconstruction:
@@ -39,19 +40,24 @@ def ilo(
     2021, Algorithm 1. Each round takes `steps` evaluations of the loss, with a new Adam and a rate that rises to `lr`
     and falls to 0. It starts from the round before, at the next of `layers`; the first round optimises the latent.
     Noise maps of the next `noise_scales` scales are optimised with them. The image is the last round's best iterate.
-    - `radius`: z^p stays in an l1 ball around its start (line 4). None: no ball, as in the released code by default.
+    - `radii`: for each of `layers` the radius of an l1 ball around its start in which z^p stays (line 4); the paper
+      lets them grow. None: no balls, as in the released code by default.
     - `range_steps`: after each of these rounds but the last, z^k = argmin ||G1(z^k) - z^p|| by so many steps, and z^p =
       G1(z^k) (lines 5 and 6). 0: none, as in the released code. A layer may be named several times: the paper's r.
 
     The paper leaves open, and the released code decides:
     - `layers`: those of the first three scales;
     - `spheres`: each latent vector and noise map keeps its norm;
+    - `cross`: the weight of the geodesic distance of the latent vectors, "typically" used. That code has 0.01, beside
+      the mean squared error of images in [-1, 1]. `cross_rounds`: by a slip, that code has it in the first round only.
+      Ours has it in each, for the vectors that still count;
     - `rgb`: that code drops what the scales before the layer add to StyleGAN2's image (`dropped`), so that the image
       changes at each start of a round. Ours keeps it;
     - `carry`: that code goes on from a round's last iterate. Ours goes on from its best one, whose image it also keeps.
     """
     names = _layers(generator, layers)
-    inputs = features = _inputs(problem, generator)
+    balls = _radii(names, radii)
+    inputs = features = problem.draw_inputs(generator)
     found: list[Optimum] = []
     for number, layer in enumerate(names):
         last = number == len(names) - 1
@@ -59,14 +65,15 @@ def ilo(
         fixed = {name: value for name, value in features.items() if name not in start}
         if rgb == "dropped":
             fixed.pop("rgb", None)
+        used = cross if number == 0 or cross_rounds == "all" else 0.0
         best = minimise(
-            _objective(problem, generator, fixed, layer),
+            _objective(problem, generator, fixed, layer, used),
             start,
             steps=steps,
             lr=lr,
             keep="best" if last else carry,
             schedule=ramp_and_cosine,
-            project=_projection(start, spheres, radius),
+            project=_projection(start, spheres, balls[number]),
             watch=problem.watch,
             name=round_name("ilo", number, len(names)),
         )
@@ -98,26 +105,27 @@ def _layers(generator: Generator, layers: list[str] | None) -> list[str]:
     return [INPUT, *layers]
 
 
-def _inputs(problem: Problem, generator: Generator) -> State:
-    """A draw of the prior, and of every noise map."""
-    inputs = {"z": problem.draw("start", generator.draw_latent)}
-    for name, shape in generator.extra_inputs().items():
-        inputs[name] = problem.draw(name, partial(_normal, shape))
-    return inputs
-
-
-def _normal(shape: tuple[int, ...], rng: torch.Generator) -> Tensor:
-    return torch.randn(shape, generator=rng)
+def _radii(names: list[str], radii: list[float] | None) -> list[float | None]:
+    """The radius of each round; the first round has no ball."""
+    if radii is None:
+        return [None] * len(names)
+    if len(radii) != len(names) - 1:
+        raise UserError(f"method ilo: radii: {len(radii)} radii for {len(names) - 1} layers; name one for each layer")
+    return [None, *radii]
 
 
 def _objective(
-    problem: Problem, generator: Generator, fixed: State, layer: str
+    problem: Problem, generator: Generator, fixed: State, layer: str, cross: float
 ) -> Callable[[Variables, int], tuple[Tensor, Mapping[str, Tensor]]]:
-    """||A G2(z^p) - y||^2, or the study's loss."""
+    """||A G2(z^p) - y||^2, or the study's loss, and the penalty on the latent vectors that later layers see."""
+    unused = generator.styles_before(layer)
 
     def f(variables: Variables, step: int) -> tuple[Tensor, Variables]:
         x = generator.image_from({**fixed, **variables}, layer)
-        return problem.loss(x), {"x": x, **variables}
+        loss = problem.loss(x)
+        if cross and "z" in variables and variables["z"].ndim == 3:
+            loss = loss + cross * geocross(variables["z"][:, unused:])
+        return loss, {"x": x, **variables}
 
     return f
 

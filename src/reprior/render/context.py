@@ -63,7 +63,7 @@ class Cell:
 
     @property
     def status(self) -> dict[str, str]:
-        """{image: `ok`, `diverged` or `stopped`}"""
+        """{image: `ok`, `diverged`, or a method's own word}"""
         return {
             image: state
             for record in self.records

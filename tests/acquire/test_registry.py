@@ -26,6 +26,7 @@ NEEDED = {
     "npgd/celebAtest.zip",
     "lsun/church_outdoor_train_lmdb.zip",
     "lsun/church_outdoor_val_lmdb.zip",
+    "classifiers/cifar_small_36px.pth",
     "classifiers/mnist.pth",
     "lpips/alexnet.pth",
     "lpips/vgg16.pth",

@@ -72,7 +72,7 @@ def test_nearest_neighbours_read_new_digits() -> None:
 def test_a_network_that_knows_only_mnist_reads_them(shared_data: Path) -> None:
     import torch
 
-    from reprior.networks.robust_mnist import labels
+    from reprior.networks.robust import labels
 
     ids = DIGITS.ids(0, 1000)
     seen = labels(torch.from_numpy(DIGITS.load(ids)), shared_data / "classifiers/mnist.pth").numpy()

@@ -102,7 +102,7 @@ def test_the_real_classifier_errs_as_often_as_its_authors_say(shared_data: Path)
     import torch
 
     from reprior.datasets.mnist import MNIST
-    from reprior.networks.robust_mnist import labels
+    from reprior.networks.robust import labels
 
     mnist = MNIST(shared_data)
     images = mnist.load(mnist.ids(0, 10_000))

@@ -56,7 +56,7 @@ class StyleGAN2(Generator):
         self.mapping = MappingNetwork(latent, mapping)
         self.register_buffer("fit_mean", torch.zeros(latent))
         self.register_buffer("fit_std", torch.ones(latent))
-        self.constant = nn.Parameter(torch.empty(widths[0], 4, 4))
+        self.constant = nn.Parameter(torch.randn(widths[0], 4, 4))
         self.convs = nn.ModuleList([StyledConv(widths[0], widths[0], latent)])
         self.rgbs = nn.ModuleList([ToRGB(widths[0], colours, latent)])
         for before, after in pairwise(widths):
@@ -117,7 +117,7 @@ class StyleGAN2(Generator):
         """{w, h, rgb, noises} -> {w, h, rgb, later noises}. Without `rgb` coarser scales add nothing to the image."""
         left = dict(state)
         h = left["h"] if scale else self.constant.expand(len(left[noise_name(0)]), -1, -1, -1)
-        for number in range(max(0, 2 * scale - 1), 2 * scale + 1):
+        for number in range(max(0, 2 * scale - 1), 2 * scale + 1):  # one convolution at the first scale, then two
             h = self.convs[number](h, self._style(left, number), left.pop(noise_name(number)))
         rgb = self.rgbs[scale](h, self._style(left, 2 * scale + 1))
         if "rgb" in left:

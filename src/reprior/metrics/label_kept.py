@@ -24,7 +24,7 @@ def label_kept(estimate: np.ndarray, truth: np.ndarray, raw: Path) -> np.ndarray
     """
     import torch
 
-    from reprior.networks.robust_mnist import labels
+    from reprior.networks.robust import labels
 
     if estimate.shape[1:] != IMAGE_SHAPE:
         raise UserError(

@@ -14,8 +14,6 @@ _BLUR = (0.125, 0.375, 0.375, 0.125)
 """The filter (1, 3, 3, 1) with sum 1."""
 _SLOW = 0.01
 """The learning rate of the mapping network, relative to that of the others."""
-
-
 _GAIN = math.sqrt(2)
 """Every LeakyReLU(x) is followed by this factor, which keeps the variance of a normal x about as it is.
 
@@ -34,7 +32,7 @@ class Linear(nn.Module):
     def __init__(self, before: int, after: int, *, offset: float = 0.0, rate: float = 1.0) -> None:
         super().__init__()
         self.scale, self.rate, self.offset = rate / math.sqrt(before), rate, offset
-        self.weight = nn.Parameter(torch.empty(after, before))
+        self.weight = nn.Parameter(torch.randn(after, before))
         self.bias = nn.Parameter(torch.zeros(after))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -50,7 +48,7 @@ class Conv(nn.Module):
 
     def __init__(self, before: int, after: int, kernel: int, *, halve: bool = False, active: bool = True) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.empty(after, before, kernel, kernel))
+        self.weight = nn.Parameter(torch.randn(after, before, kernel, kernel))
         self.bias = nn.Parameter(torch.zeros(after))
         self.gain = _GAIN if active else 1.0
         self.scale, self.halve, self.active = self.gain / math.sqrt(before * kernel**2), halve, active
@@ -93,7 +91,7 @@ class Modulated(nn.Module):
     ) -> None:
         super().__init__()
         self.style = Linear(latent, before, offset=1.0)
-        self.weight = nn.Parameter(torch.empty(after, before, kernel, kernel))
+        self.weight = nn.Parameter(torch.randn(after, before, kernel, kernel))
         self.scale = 1 / math.sqrt(before * kernel**2)
         self.demodulate, self.up = demodulate, up
 

@@ -204,6 +204,12 @@ def test_restarts_and_an_interruption_change_nothing(tmp_path: Path) -> None:
     assert 20 < calls < 40  # the first two rounds are not done again
 
 
+def test_a_penalty_on_pairs_of_vectors_needs_several() -> None:
+    generator = made("began")
+    with pytest.raises(UserError, match="method ilo: cross: the generator has one latent vector"):
+        ilo(problem_of(generator), generator, cross=0.01, steps=2)
+
+
 def test_radii_are_one_for_each_layer() -> None:
     generator = made("began")
     with pytest.raises(UserError, match="radii: 2 radii for 3 layers"):

@@ -10,7 +10,7 @@ from torch import Tensor
 from reprior.errors import UserError
 from reprior.generators.base import INPUT, Generator, State
 from reprior.methods.base import Problem, Reconstruction
-from reprior.optimise.geocross import geocross
+from reprior.optimise.geocross import check_vectors, geocross
 from reprior.optimise.loop import Optimum, Variables, minimise
 from reprior.optimise.projections import near_start, on_spheres
 from reprior.optimise.rounds import joined, round_name
@@ -57,11 +57,13 @@ def ilo(
     """
     names = _layers(generator, layers)
     balls = _radii(names, radii)
+    if cross:
+        check_vectors(generator.latent_shape, f"case {problem.case}: method ilo: cross")
     inputs = features = problem.draw_inputs(generator)
     found: list[Optimum] = []
     for number, layer in enumerate(names):
         last = number == len(names) - 1
-        start = {name: features[name] for name in generator.free(layer, noise_scales) if name in features}
+        start = {name: features[name] for name in generator.free(layer, noise_scales)}
         fixed = {name: value for name, value in features.items() if name not in start}
         if rgb == "dropped":
             fixed.pop("rgb", None)
@@ -123,7 +125,7 @@ def _objective(
     def f(variables: Variables, step: int) -> tuple[Tensor, Variables]:
         x = generator.image_from({**fixed, **variables}, layer)
         loss = problem.loss(x)
-        if cross and "z" in variables and variables["z"].ndim == 3:
+        if cross:
             loss = loss + cross * geocross(variables["z"][:, unused:])
         return loss, {"x": x, **variables}
 

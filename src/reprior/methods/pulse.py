@@ -6,11 +6,10 @@ from typing import Literal
 
 from torch import Tensor
 
-from reprior.errors import UserError
 from reprior.generators.base import INPUT, Generator
 from reprior.losses import DEFAULT
 from reprior.methods.base import Problem, Reconstruction
-from reprior.optimise.geocross import geocross
+from reprior.optimise.geocross import check_vectors, geocross
 from reprior.optimise.loop import Variables, minimise
 from reprior.optimise.projections import on_spheres
 from reprior.optimise.schedules import up_down_and_drop
@@ -35,7 +34,7 @@ def pulse(
     """x = G(z), z = argmin weight max(eps, mean (y - A x)^2) + cross GEOCROSS(w(z)), each vector of z on its sphere.
 
     Menon et al.: PULSE: Self-Supervised Photo Upsampling via Latent Space Exploration of Generative Models, CVPR 2020.
-    It is also the CSGM of ILO's comparisons, with a `loss` of the study in the place of the squared error. The rate
+    It is also the CSGM of ILO's comparisons, with a `loss` of the study in the place of max(eps, ...). The rate
     rises from lr / 10 to lr, falls back, and drops in the last tenth of the steps. Noise maps of the first scales are
     optimised, too. The generator has a latent vector per layer, such as `stylegan2` with `styles: gaussian`.
 
@@ -45,11 +44,7 @@ def pulse(
     - which noise maps: the first five, the others fixed. It sets the last of StyleGAN's maps to zero; StyleGAN2 has no
       such map.
     """
-    if len(generator.latent_shape) != 2:
-        raise UserError(
-            f"case {problem.case}: method pulse: the generator has one latent vector; use one with a vector per layer, "
-            "such as stylegan2 with `styles: gaussian`"
-        )
+    check_vectors(generator.latent_shape, f"case {problem.case}: method pulse")
     inputs = problem.draw_inputs(generator)
     start = {name: inputs[name] for name in generator.free(INPUT, noise_scales)}
     m = problem.y[0].numel()

@@ -5,6 +5,17 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from reprior.errors import UserError
+
+
+def check_vectors(latent_shape: tuple[int, ...], asked: str) -> None:
+    """UserError, which says what `asked` for it, if a latent is not several vectors [L, k]."""
+    if len(latent_shape) != 2:
+        raise UserError(
+            f"{asked}: the generator has one latent vector; use one with a vector per layer, such as stylegan2 with"
+            " `styles: gaussian`"
+        )
+
 
 def geocross(v: Tensor) -> Tensor:
     """k / 8 times the mean of D^2 over all pairs of the L vectors of each row: [N, L, k] -> [N].

@@ -12,10 +12,9 @@ from torch import Tensor, nn
 
 from reprior.generators.base import INPUT, Generator, Stages, State
 from reprior.generators.layouts import from_layout, part, tensor
-from reprior.networks.stylegan2 import MappingNetwork, StyledConv, ToRGB, doubled, draw_equalised, fitted
+from reprior.networks.stylegan2 import MappingNetwork, StyledConv, ToRGB, doubled, draw_equalised, fitted, width
 from reprior.types import Count
 
-LARGEST = 1024
 IMAGES_PER_JOB = 4
 
 
@@ -48,7 +47,7 @@ class StyleGAN2(Generator):
     ) -> None:
         super().__init__()
         sides = [4 * 2**scale for scale in range((size // 4).bit_length())]
-        widths = [min(widest, channels * LARGEST // side) for side in sides]
+        widths = [width(side, channels, widest) for side in sides]
         self.sides, self.gaussian = sides, styles == "gaussian"
         self.layers = 2 * len(sides)
         self.latent_shape = (self.layers, latent) if self.gaussian else (latent,)

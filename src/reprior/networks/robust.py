@@ -6,7 +6,7 @@ That of digits is robust in L-infinity (epsilon 0.1), that of CIFAR-10 in L2 (36
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -44,9 +44,13 @@ def labels(x: Tensor, path: Path) -> Tensor:
 
 def scores(x: Tensor, net: Net, path: Path) -> Tensor:
     """Scores of the ten classes: [N, colours, side, side] in [0, 1] -> [N, 10]."""
-    about = ABOUT[net]
-    mean = x.new_tensor(about.mean)[:, None, None]
-    return classifier(net, path).to(x.device)((x - mean) / about.deviation)
+    return classifier(net, path).to(x.device)((x - _mean(net, x.device)) / ABOUT[net].deviation)
+
+
+@cache
+def _mean(net: Net, device: torch.device) -> Tensor:
+    """The mean, copied to the device once and not in every step: [colours, 1, 1]."""
+    return torch.tensor(ABOUT[net].mean, device=device)[:, None, None]
 
 
 def layers(net: Net) -> nn.Sequential:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +20,11 @@ _GAIN = math.sqrt(2)
 
 As LeakyReLU(c x) = c LeakyReLU(x) for c > 0, it is part of the weights before large images: one pass less over them.
 """
+
+
+def width(side: int, channels: int, widest: int) -> int:
+    """Number of channels at a side: `channels` at 1024, doubled with each halving up to `widest`."""
+    return min(widest, channels * 1024 // side)
 
 
 def leaky(x: Tensor) -> Tensor:
@@ -182,8 +188,13 @@ def doubled(x: Tensor) -> Tensor:
 
 def _blur(x: Tensor, dim: int, gain: float) -> Tensor:
     """The filter along one side, with a gain, for each channel of x: [C, 1, 4, 1] or [C, 1, 1, 4]."""
-    blur = x.new_tensor(_BLUR) * gain
-    return blur.view(1, 1, *_along(4, dim)).expand(x.shape[1], -1, -1, -1)
+    return _filter(gain, x.device, x.dtype).view(1, 1, *_along(4, dim)).expand(x.shape[1], -1, -1, -1)
+
+
+@cache
+def _filter(gain: float, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """The filter, copied to the device once and not in every step: [4]."""
+    return torch.tensor(_BLUR, device=device, dtype=dtype) * gain
 
 
 def _along(count: int, dim: int, other: int = 1) -> tuple[int, int]:

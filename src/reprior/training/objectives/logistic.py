@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from reprior.generators.base import Generator
@@ -43,7 +43,11 @@ class Logistic(Objective):
     def __init__(self, recipe: LogisticRecipe, generator: Generator) -> None:
         super().__init__(recipe, generator)
         self.r1, self.r1_every = recipe.r1, recipe.r1_every
-        self.discriminator = Discriminator(generator.image_shape, recipe.discriminator_channels)
+        self.discriminator = self.new_discriminator(recipe, generator)
+
+    def new_discriminator(self, recipe: Any, generator: Generator) -> nn.Module:
+        """D, untrained."""
+        return Discriminator(generator.image_shape, recipe.discriminator_channels)
 
     def loss_discriminator(self, real: Tensor, fake: Tensor, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         """L_D; it is recorded without the penalty."""

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from reprior.errors import UserError
 from reprior.generators.base import Generator
-from reprior.generators.stylegan2 import LARGEST, noise_name
 from reprior.generators.stylegan2 import StyleGAN2 as StyleGenerator
-from reprior.networks.stylegan2 import Conv, Linear, draw_equalised, leaky
+from reprior.generators.stylegan2 import noise_name
+from reprior.networks.stylegan2 import Conv, Linear, draw_equalised, leaky, width
 from reprior.training.objectives.logistic import Logistic, LogisticRecipe
 from reprior.training.recipe import Decay
 from reprior.types import Count, NonNegative, Positive
@@ -23,11 +23,10 @@ _GROUP = 4
 
 
 class StyleGAN2Recipe(LogisticRecipe):
-    """Defaults of configuration F. Its channels are those of the generator."""
+    """Defaults of configuration F."""
 
     objective: Literal["stylegan2"] = "stylegan2"  # type: ignore[assignment]  # another objective's name
     lr: Positive = 2e-3
-    discriminator_channels: Count = 32
     discriminator_widest: Count = 512
     r1: NonNegative = 10.0
     mixing: Decay = 0.9
@@ -51,15 +50,16 @@ class StyleGAN2(Logistic):
     a: Tensor
 
     def __init__(self, recipe: StyleGAN2Recipe, generator: Generator) -> None:
-        super().__init__(recipe, generator)
         if not isinstance(generator, StyleGenerator) or generator.gaussian:
             raise UserError("training recipe: objective stylegan2 trains a generator stylegan2 with `styles: mapped`")
+        super().__init__(recipe, generator)
         self.mixing, self.paths, self.paths_every = recipe.mixing, recipe.paths, recipe.paths_every
         self.paths_decay = recipe.paths_decay
-        self.discriminator = ResidualDiscriminator(
-            generator.image_shape, recipe.discriminator_channels, recipe.discriminator_widest
-        )
         self.register_buffer("a", torch.zeros(()))
+
+    def new_discriminator(self, recipe: StyleGAN2Recipe, generator: Generator) -> nn.Module:
+        """D, untrained."""
+        return ResidualDiscriminator(generator.image_shape, recipe.discriminator_channels, recipe.discriminator_widest)
 
     def generate(self, generator: Generator, latents: Tensor, rng: torch.Generator) -> Tensor:
         """Images [N, C, H, W]: some with two styles, all with new noise."""
@@ -100,7 +100,7 @@ class ResidualDiscriminator(nn.Module):
         super().__init__()
         colours, size, _ = image_shape
         sides = [size // 2**scale for scale in range((size // 4).bit_length())]
-        widths = [min(widest, channels * LARGEST // side) for side in sides]
+        widths = [width(side, channels, widest) for side in sides]
         self.first = Conv(colours, widths[0], 1)
         self.blocks = nn.ModuleList(_Block(before, after) for before, after in pairwise(widths))
         self.last = Conv(widths[-1] + 1, widths[-1], 3)

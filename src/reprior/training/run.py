@@ -101,8 +101,8 @@ def train(task: Task, images: np.ndarray, *, log: Path, watch: Watch, keep: Call
     """Do the remaining steps on uint8 images [M, C, H, W]; `watch` knows where to continue.
 
     `log` gets one line of JSON every 100 steps: means since the last line. `keep(step, network)` is called with each
-    candidate: the moving average, every `candidate_every` steps and at the end. A network with a method `settle()` first
-    computes what follows from its weights.
+    candidate: the moving average, every `candidate_every` steps and at the end. If the network has a method `settle()`,
+    it first computes what follows from its weights.
     """
     for step in watch.steps("training", task):
         with _dropout_of(task):

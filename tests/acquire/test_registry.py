@@ -26,6 +26,7 @@ NEEDED = {
     "npgd/celebAtest.zip",
     "lsun/church_outdoor_train_lmdb.zip",
     "lsun/church_outdoor_val_lmdb.zip",
+    "classifiers/resnet50_l2_eps3.ckpt",
     "classifiers/cifar_small_36px.pth",
     "classifiers/mnist.pth",
     "lpips/alexnet.pth",
@@ -37,6 +38,10 @@ NEEDED = {
     "dcgan/dcgan_celeba64_mmagic.pth",
     "pggan/100_celeb_hq_network-snapshot-010403.pth",
     "pggan/karras2018iclr-celebahq-1024x1024.pkl",
+    "stylegan2/ffhq.pkl",
+    "stylegan2/stylegan2-ffhq-config-f.pt",
+    "stylegan2/stylegan2-ffhq-config-f-official_20210327_171224-bce9310c.pth",
+    "stylegan2/550000.pt",
 }
 GOOD = {"file": "a.zip", "size": 3, "sha256": "0" * 64}
 

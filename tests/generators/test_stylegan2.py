@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,9 +10,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from reprior.acquire.checkpoints import read_checkpoint
+from reprior.acquire.registry import sources
 from reprior.errors import UserError
 from reprior.generators.base import build_generator
-from reprior.generators.stylegan2 import StyleGAN2
+from reprior.generators.stylegan2 import PUBLISHED, StyleGAN2
+from reprior.planning.messages import checked_spec
+from reprior.planning.weights import known_weights, matching
+from tests.acquire.ada_pickles import Module, pickled
 
 SMALL: dict[str, Any] = {"size": 32, "channels": 1, "widest": 12, "latent": 7, "mapping": 3}
 
@@ -183,15 +189,148 @@ def modulated(name: str, layer: nn.Module) -> dict[str, Any]:
     }
 
 
-def test_the_port_s_checkpoint_is_read() -> None:
-    generator = made()
-    state = StyleGAN2.converted(as_rosinality(generator), "rosinality")
+def read(held: Any, layout: str) -> StyleGAN2:
     again = StyleGAN2(**SMALL).double()
-    again.load_state_dict(state)
-    z = latents(generator)
-    assert torch.equal(again(z), generator(z))
+    again.load_state_dict(StyleGAN2.converted(held, layout))
+    return again
+
+
+def test_the_port_s_checkpoint_is_read() -> None:
+    generator, z = made(), latents(made())
+    assert torch.equal(read(as_rosinality(generator), "rosinality")(z), generator(z))
     with pytest.raises(UserError, match=r"holds no tensor 'input\.input'"):
         StyleGAN2.converted({"g_ema": {"weight": torch.zeros(1)}}, "rosinality")
+
+
+def test_noise_maps_are_drawn_for_a_checkpoint_without() -> None:
+    generator, held = made(), as_rosinality(made())
+    for number in range(len(generator.convs)):
+        del held["g_ema"][f"noises.noise_{number}"]
+    first, second = (read(held, "rosinality") for _ in range(2))
+    for number in range(len(generator.convs)):
+        drawn = getattr(first, f"noise_{number}")
+        assert torch.equal(drawn, getattr(second, f"noise_{number}"))
+        generator.register_buffer(f"noise_{number}", drawn)
+    assert 0.9 < first.noise_6.std() < 1.1
+    z = latents(generator)
+    assert torch.equal(first(z), generator(z))
+
+
+def as_mmagic(g: StyleGAN2) -> dict[str, Any]:
+    """Our weights as a checkpoint of OpenMMLab: also the last iterate, and colours from blue to red."""
+    held: dict[str, Tensor] = {"constant_input.input": g.constant[None]}
+
+    def put(name: str, layer: Any) -> None:
+        held[f"{name}.conv.weight_orig"] = layer.conv.weight[None]
+        held[f"{name}.conv.style_modulation.linear.weight_orig"] = layer.conv.style.weight
+        held[f"{name}.conv.style_modulation.bias"] = layer.conv.style.bias + 1
+
+    for number, layer in enumerate(g.mapping.layers, start=1):
+        held[f"style_mapping.{number}.linear.weight_orig"] = layer.weight
+        held[f"style_mapping.{number}.bias"] = layer.bias
+    for number, conv in enumerate(g.convs):
+        name = f"convs.{number - 1}" if number else "conv1"
+        put(name, conv)
+        held[f"{name}.noise_injector.weight"], held[f"{name}.activate.bias"] = conv.strength[None], conv.bias
+        held[f"injected_noise_{number}"] = getattr(g, f"noise_{number}")[None, None]
+    for number, rgb in enumerate(g.rgbs):
+        name = f"to_rgbs.{number - 1}" if number else "to_rgb1"
+        put(name, rgb)
+        held[f"{name}.conv.weight_orig"] = rgb.conv.weight[None].flip(1)
+        held[f"{name}.bias"] = rgb.bias.view(1, -1, 1, 1).flip(1)
+        held[f"{name}.upsample.kernel"] = torch.ones(4, 4)
+    average = {f"generator_ema.{name}": value.detach() for name, value in held.items()}
+    return {"meta": {"mmgen": "0.1"}, "state_dict": {f"generator.{name}": torch.zeros(1) for name in held} | average}
+
+
+def test_a_checkpoint_of_openmmlab_is_read(tmp_path: Path) -> None:
+    generator, z = made(), latents(made())
+    torch.save(as_mmagic(generator), tmp_path / "official.pth")
+    assert torch.equal(read(read_checkpoint(tmp_path / "official.pth"), "mmagic")(z), generator(z))
+
+
+def as_ada(g: StyleGAN2) -> dict[str, Tensor]:
+    """Our weights as the state dict of the authors' port."""
+    held: dict[str, Tensor] = {"mapping.w_avg": torch.zeros(7), "synthesis.b4.const": g.constant}
+
+    def put(name: str, layer: Any) -> None:
+        held[f"{name}.weight"], held[f"{name}.bias"] = layer.conv.weight, layer.bias
+        held[f"{name}.affine.weight"] = layer.conv.style.weight
+        held[f"{name}.affine.bias"] = nn.Parameter(layer.conv.style.bias + 1)
+
+    for number, layer in enumerate(g.mapping.layers):
+        held[f"mapping.fc{number}.weight"], held[f"mapping.fc{number}.bias"] = layer.weight, layer.bias
+    for number, conv in enumerate(g.convs):
+        name = f"synthesis.b{g.sides[(number + 1) // 2]}.conv{1 - number % 2}"
+        put(name, conv)
+        held[f"{name}.noise_const"], held[f"{name}.noise_strength"] = getattr(g, f"noise_{number}"), conv.strength
+        held[f"{name}.resample_filter"] = torch.ones(4, 4)
+    for side, rgb in zip(g.sides, g.rgbs, strict=True):
+        put(f"synthesis.b{side}.torgb", rgb)
+        held[f"synthesis.b{side}.resample_filter"] = torch.ones(4, 4)
+    return held
+
+
+def in_ada(held: dict[str, Tensor], z: Tensor) -> Tensor:
+    """The image as the authors' port computes it. Doubling comes first here, then true convolution, which flips."""
+
+    def dense(name: str, x: Tensor, rate: float = 1.0) -> Tensor:
+        weight, bias = held[f"{name}.weight"], held[f"{name}.bias"]
+        return x @ weight.T * (rate / x.shape[1] ** 0.5) + bias * rate
+
+    def leaky(x: Tensor) -> Tensor:
+        return functional.leaky_relu(x, 0.2) * 2**0.5
+
+    def modulated(name: str, x: Tensor, style: Tensor, *, demodulate: bool, up: bool = False) -> Tensor:
+        weights = held[f"{name}.weight"] * style[:, None, :, None, None]  # [N, after, before, k, k]
+        if demodulate:
+            weights = weights * (weights.square().sum((2, 3, 4), keepdim=True) + 1e-8).rsqrt()
+        if up:
+            x, weights = upfirdn(x, 2, 3, 2), weights.flip(3, 4)
+        padding = 0 if up else weights.shape[-1] // 2
+        return torch.cat([functional.conv2d(x[n : n + 1], w, padding=padding) for n, w in enumerate(weights)])
+
+    w = z * (z.square().mean(1, keepdim=True) + 1e-8).rsqrt()
+    for number in range(SMALL["mapping"]):
+        w = leaky(dense(f"mapping.fc{number}", w, 0.01))
+    x, image = held["synthesis.b4.const"].expand(len(z), -1, -1, -1), torch.zeros(())
+    for side in (4, 8, 16, 32):
+        for conv in ("conv0", "conv1") if side > 4 else ("conv1",):
+            name = f"synthesis.b{side}.{conv}"
+            x = modulated(name, x, dense(f"{name}.affine", w), demodulate=True, up=conv == "conv0")
+            x = x + held[f"{name}.noise_const"] * held[f"{name}.noise_strength"]
+            x = leaky(x + held[f"{name}.bias"][:, None, None])
+        name = f"synthesis.b{side}.torgb"
+        style = dense(f"{name}.affine", w) / x.shape[1] ** 0.5
+        rgb = modulated(name, x, style, demodulate=False) + held[f"{name}.bias"][:, None, None]
+        image = rgb if side == 4 else upfirdn(image, 2, 2, 1) + rgb
+    return image
+
+
+def test_the_authors_pickle_is_read_as_their_code_reads_it(tmp_path: Path) -> None:
+    generator, z, file = made(), latents(made()), tmp_path / "ffhq.pkl"
+    held = as_ada(generator)
+    file.write_bytes(pickled({"G": Module({"x": torch.zeros(1)}), "G_ema": Module(held)}))
+    again = read(read_checkpoint(file), "ada")
+    assert torch.equal(again(z), generator(z))
+    with torch.no_grad():
+        torch.testing.assert_close(again(z), in_ada(held, z), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("styles", ["mapped", "gaussian"])
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_weights_serve_both_kinds_of_latents(name: str, styles: str, root: Path) -> None:
+    known = known_weights(root)
+    spec = {"name": "stylegan2", "styles": styles, "size": PUBLISHED[name]["settings"]["size"]}  # type: ignore[index]
+    assert not matching(known, name, checked_spec("generator", spec, root, name))
+    assert "size is" in matching(known, name, checked_spec("generator", spec | {"size": 64}, root, name))
+    assert known[name].source in sources()
+
+
+def test_the_width_at_256_pixels_is_the_port_s() -> None:
+    with torch.device("meta"):
+        generator = StyleGAN2(size=256)
+    assert [len(conv.bias) for conv in generator.convs[-5:]] == [512, 256, 256, 128, 128]
 
 
 def test_a_spec_builds_it() -> None:

@@ -20,7 +20,7 @@ _LEGACY_TORCH = b"l\xfc\x9cF\xf9 j\xa8P\x19"
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """The content of a checkpoint under its publisher's names: tensors, or dictionaries of tensors.
 
-    Reads both PyTorch formats, safetensors, and pickled TensorFlow networks of the PGGAN and StyleGAN2 authors (see
+    Reads both PyTorch formats, safetensors, and pickled networks of the PGGAN and StyleGAN2 authors (see
     `legacy.read_networks`). UserError for any other file, and for a file that wants code to be run.
     """
     try:

@@ -17,7 +17,7 @@ _MAGIC = {
     ".gz": (b"\x1f\x8b",),
     ".tgz": (b"\x1f\x8b",),
     ".jpg": (b"\xff\xd8\xff",),
-    ".pth": (b"PK\x03\x04", b"\x80\x02"),
+    **dict.fromkeys((".pth", ".pt", ".ckpt"), (b"PK\x03\x04", b"\x80\x02")),
     ".pkl": (b"\x80",),
 }
 _PAGES = {

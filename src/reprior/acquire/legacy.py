@@ -1,4 +1,4 @@
-"""Reads TensorFlow networks that were published as pickles, as data.
+"""Reads TensorFlow and PyTorch networks that were published as pickles, as data.
 
 A pickle names classes and functions ("numpy.ndarray", "tfutil.Network") and calls them. These files need only a few
 names. Here, each of these names makes a record that stores its arguments and does nothing. Every other name is refused.
@@ -8,6 +8,7 @@ stays plain text. Arrays are made afterwards, from records whose type, shape and
 
 from __future__ import annotations
 
+import io
 import math
 import pickle
 import re
@@ -24,16 +25,22 @@ class RefusedError(Exception):
     """The file contains something that is not allowed. The message says what."""
 
 
-def read_networks(path: Path) -> dict[str, Tensor]:
-    """The variables of the networks in a file, named `<position>/<variable>`, such as `2/4x4/Conv/weight`.
+def read_networks(path: Path) -> dict[str, Any]:
+    """The tensors of the networks in a file.
 
     The files of PGGAN and StyleGAN2 hold three networks: generator, discriminator, and the generator's moving average.
-    A part of a network (StyleGAN2's `synthesis` or `mapping`) comes before the variable: `2/synthesis/4x4/Conv/weight`.
+
+    - In TensorFlow's, a name is `<position>/<variable>`, such as `2/4x4/Conv/weight`. A part of a network (StyleGAN2's
+      `synthesis` or `mapping`) comes before the variable: `2/synthesis/4x4/Conv/weight`.
+    - PyTorch's (StyleGAN2-ADA) give a state dict for each network: `G`, `D` and `G_ema`.
     """
     import torch
 
     with path.open("rb") as file:
         content = _Reader(file).load()
+    if isinstance(content, dict):
+        modules = {key: value for key, value in content.items() if isinstance(value, _Module)}
+        return {key: {name: _tensor(value) for name, value in _held(module)} for key, module in modules.items()}
     networks = content if isinstance(content, tuple | list) else (content,)
     found = {f"{n}/{name}": value for n, network in enumerate(networks) for name, value in _variables(network)}
     return {name: torch.from_numpy(_array(value)) for name, value in found.items()}
@@ -68,11 +75,32 @@ class _Type(_Record):
     """First argument: a code such as f4. State: version, byte order, then fields of structured types only."""
 
 
+class _Module(_Record):
+    """First argument: a mapping with the source code of a PyTorch module, and its attributes as `state`."""
+
+
+class _Parameter(_Record):
+    """First argument: a tensor."""
+
+
+class _Tensor(_Record):
+    """Arguments: storage, place of the first number in it, shape, strides, and what training needs."""
+
+
+class _Storage(_Record):
+    """First argument: the bytes of a PyTorch file that holds one list of numbers."""
+
+
 _KNOWN = {
     ("tfutil", "Network"): _Network,
     ("dnnlib.tflib.network", "Network"): _Network,
+    ("torch_utils.persistence", "_reconstruct_persistent_obj"): _Module,
+    ("torch._utils", "_rebuild_parameter"): _Parameter,
+    ("torch._utils", "_rebuild_tensor_v2"): _Tensor,
+    ("torch.storage", "_load_from_bytes"): _Storage,
     ("dnnlib.util", "EasyDict"): dict,
     ("collections", "OrderedDict"): dict,
+    ("builtins", "set"): set,
     ("numpy.core.multiarray", "_reconstruct"): _Array,
     ("numpy.core.multiarray", "scalar"): _Scalar,
     ("numpy", "ndarray"): _Record,
@@ -123,3 +151,33 @@ def _type_name(kind: Any) -> str:
     if not re.fullmatch("[<>|=][fiu][1248]", name):
         raise RefusedError(f"it holds values of type '{name}', which are not numbers")
     return name
+
+
+def _held(module: Any, above: str = "") -> Iterator[tuple[str, Any]]:
+    """Parameters and buffers under the names of a state dict, such as `mapping.fc0.weight`."""
+    if not isinstance(module, _Module):
+        raise RefusedError(f"it holds a {type(module).__name__} where a part of a network should be")
+    state = module.arguments[0]["state"]
+    for name, value in {**state["_parameters"], **state["_buffers"]}.items():
+        if value is not None:
+            yield f"{above}{name}", value
+    for name, inner in state["_modules"].items():
+        yield from _held(inner, f"{above}{name}.")
+
+
+def _tensor(value: Any) -> Tensor:
+    import torch
+
+    if isinstance(value, _Parameter):
+        value = value.arguments[0]
+    if not isinstance(value, _Tensor):
+        raise RefusedError(f"it holds a {type(value).__name__} where a tensor should be")
+    storage, start, shape, strides, *_ = value.arguments
+    data = storage.arguments[0]
+    if not data.startswith(b"\x80"):  # it may be a zip file, which may be huge when unpacked
+        raise RefusedError("it holds numbers in a format other than that of PyTorch's pickles")
+    numbers = torch.load(io.BytesIO(data), weights_only=True, map_location="cpu")
+    flat = torch.empty(0, dtype=numbers.dtype).set_(numbers)
+    if math.prod(shape) > len(flat):
+        raise RefusedError(f"it declares a tensor of shape {shape}, but its bytes do not fit")
+    return flat.as_strided(shape, strides, start).contiguous()

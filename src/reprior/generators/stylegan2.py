@@ -11,11 +11,38 @@ import torch
 from torch import Tensor, nn
 
 from reprior.generators.base import INPUT, Generator, Stages, State
-from reprior.generators.layouts import from_layout, part, tensor
+from reprior.generators.layouts import from_layout
+from reprior.generators.stylegan2_layouts import LAYOUTS, noise_name
 from reprior.networks.stylegan2 import MappingNetwork, StyledConv, ToRGB, doubled, draw_equalised, fitted, width
 from reprior.types import Count
 
 IMAGES_PER_JOB = 4
+
+# The first three are the authors' weights for 1024 pixels, in three formats. The first is the file that ILO's code
+# names, on Google Drive and without a published hash. Use the second at full scale: it has an https address, a size and
+# a full hash. The last was trained with the most used port, by its author.
+PUBLISHED = {
+    "stylegan2-ffhq-1024": {
+        "source": "stylegan2/stylegan2-ffhq-config-f.pt",
+        "layout": "rosinality",
+        "settings": {"size": 1024, "channels": 32},
+    },
+    "stylegan2-ffhq-1024-ada": {
+        "source": "stylegan2/ffhq.pkl",
+        "layout": "ada",
+        "settings": {"size": 1024, "channels": 32},
+    },
+    "stylegan2-ffhq-1024-mmagic": {
+        "source": "stylegan2/stylegan2-ffhq-config-f-official_20210327_171224-bce9310c.pth",
+        "layout": "mmagic",
+        "settings": {"size": 1024, "channels": 32},
+    },
+    "stylegan2-ffhq-256": {
+        "source": "stylegan2/550000.pt",
+        "layout": "rosinality",
+        "settings": {"size": 256, "channels": 32},
+    },
+}
 
 
 class StyleGAN2(Generator):
@@ -146,52 +173,4 @@ class StyleGAN2(Generator):
     @staticmethod
     def converted(state: Mapping[str, Any], layout: str) -> dict[str, Tensor]:
         """A public checkpoint under our names."""
-        return from_layout(state, layout, {"rosinality": _from_rosinality})
-
-
-def noise_name(number: int) -> str:
-    """The name of the noise map of a 3x3 convolution."""
-    return f"noise_{number}"
-
-
-def _from_rosinality(state: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The most used port to PyTorch. It keeps the moving average as `g_ema`, and blur filters, which are constants."""
-    held = part(state, "g_ema") or state
-    convs = ["conv1", *_numbered(held, "convs")]
-    rgbs = ["to_rgb1", *_numbered(held, "to_rgbs")]
-    converted, mapping = {"constant": tensor(held, "input.input")[0]}, dict[str, Tensor]()
-    for number in range(sum(name.startswith("style.") and name.endswith(".weight") for name in held)):
-        for kind in ("weight", "bias"):
-            mapping[f"layers.{number}.{kind}"] = tensor(held, f"style.{number + 1}.{kind}")
-    converted |= {f"mapping.{name}": held_tensor for name, held_tensor in mapping.items()}
-    converted["fit_mean"], converted["fit_std"] = fitted(_mapping_of(mapping))
-    for number, theirs in enumerate(convs):
-        ours = f"convs.{number}"
-        converted |= _modulated(held, f"{ours}.conv", f"{theirs}.conv")
-        converted[f"{ours}.strength"] = tensor(held, f"{theirs}.noise.weight").squeeze()
-        converted[f"{ours}.bias"] = tensor(held, f"{theirs}.activate.bias")
-        converted[noise_name(number)] = tensor(held, f"noises.{noise_name(number)}")[0, 0]
-    for number, theirs in enumerate(rgbs):
-        converted |= _modulated(held, f"rgbs.{number}.conv", f"{theirs}.conv")
-        converted[f"rgbs.{number}.bias"] = tensor(held, f"{theirs}.bias").flatten()
-    return converted
-
-
-def _numbered(state: Mapping[str, Any], group: str) -> list[str]:
-    """`convs.0`, `convs.1`, ...: the members of a list of layers."""
-    count = sum(name.startswith(f"{group}.") and name.endswith(".conv.weight") for name in state)
-    return [f"{group}.{number}" for number in range(count)]
-
-
-def _modulated(state: Mapping[str, Any], ours: str, theirs: str) -> dict[str, Tensor]:
-    return {
-        f"{ours}.weight": tensor(state, f"{theirs}.weight")[0],
-        f"{ours}.style.weight": tensor(state, f"{theirs}.modulation.weight"),
-        f"{ours}.style.bias": tensor(state, f"{theirs}.modulation.bias") - 1,  # ours adds the 1 itself
-    }
-
-
-def _mapping_of(state: Mapping[str, Tensor]) -> MappingNetwork:
-    network = MappingNetwork(state["layers.0.weight"].shape[1], len(state) // 2).to(state["layers.0.weight"].dtype)
-    network.load_state_dict(dict(state))
-    return network
+        return from_layout(state, layout, LAYOUTS)

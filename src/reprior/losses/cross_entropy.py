@@ -13,23 +13,37 @@ from reprior.losses.base import Loss
 from reprior.networks.robust import ABOUT, scores
 from reprior.types import Whole
 
-SOURCES = {"net": {"cifar": ("classifiers/cifar_small_36px.pth",), "mnist": ("classifiers/mnist.pth",)}}
+SOURCES = {
+    "net": {
+        "cifar": ("classifiers/cifar_small_36px.pth",),
+        "mnist": ("classifiers/mnist.pth",),
+        "imagenet": ("classifiers/resnet50_l2_eps3.ckpt",),
+    }
+}
 """The weights of each classifier."""
-_CLASSES = 10
 
 
 class CrossEntropy(Loss):
     """-log p(label | x) per image, by a classifier of its resized picture (ILO, Fig. 5: faces that look like frogs).
 
-    CIFAR-10's labels: 0 airplane, automobile, bird, cat, deer, 5 dog, 6 frog, horse, ship, truck. ILO's classifier is a
-    robust ResNet-50 of ImageNet; this small one stands in for it. Larger images are averaged down to its side.
+    ILO's classifier is a robust ResNet-50 of ImageNet, `imagenet`. The small one of CIFAR-10 can replace it. Larger
+    images are averaged down to its side: 256, 32 or 28. `label` is the number of a class or a word: those of CIFAR-10,
+    and of ImageNet the six of the paper's figure, `frog`, `coral`, `dog`, `goldfish`, `terrier`, `apple`.
+
+    The paper leaves open which of ImageNet's classes these are (ours: tree frog, brain coral, Irish wolfhound, goldfish,
+    Boston terrier, Granny Smith), and how the classifier gets an image. In the group's later code, the image is made smaller by the
+    bicubic operator and not normalised. Ours is averaged and normalised, because the classifier was trained so.
     """
 
-    def __init__(self, y: Tensor, raw: Path, *, label: Whole, net: Literal["cifar", "mnist"] = "cifar") -> None:
-        if label >= _CLASSES:
-            raise UserError(f"loss cross-entropy: label {label}: the classifier of {net} knows 0 to {_CLASSES - 1}")
+    def __init__(
+        self, y: Tensor, raw: Path, *, label: Whole | str, net: Literal["cifar", "mnist", "imagenet"] = "cifar"
+    ) -> None:
+        number, last = ABOUT[net].words.get(str(label), label), ABOUT[net].classes - 1
+        if isinstance(number, str) or number > last:
+            words = "".join(f", {word}" for word in ABOUT[net].words)
+            raise UserError(f"loss cross-entropy: label {label}: the classifier of {net} knows 0 to {last}{words}")
         self.net, self.path = net, raw / SOURCES["net"][net][0]
-        self.label = y.new_tensor(label).long()
+        self.label = y.new_tensor(number).long()
 
     def __call__(self, x: Tensor, Ax: Tensor) -> Tensor:
         """[N, C, H, W] -> [N]"""

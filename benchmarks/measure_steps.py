@@ -210,8 +210,9 @@ def reconstruction(work: Work, images: int, device: Any, raw: str) -> Run:
     truth = torch.rand(images, *shape, device=device)
     ids = tuple(map(str, range(images)))
     settings = dict(work.method)
-    name, losses = settings.pop("name"), settings.pop("loss", DEFAULT)
-    problem = Problem(operator.A(truth), operator, "bench", "bench", ids, losses=losses, raw=Path(raw))
+    name, losses, sna = settings.pop("name"), settings.pop("loss", DEFAULT), settings.pop("sna", False)
+    asked = {"losses": losses, "sna": sna, "noise": 0.1, "raw": Path(raw)}
+    problem = Problem(operator.A(truth), operator, "bench", "bench", ids, **asked)
     latents = problem.draw("start", generator.draw_latent) if generator else None
     state = {} if latents is None else {"variables.z": latents}
     start = Reconstruction(torch.rand_like(truth), latents, status=("ok",) * images, state=state)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import itertools
 import json
@@ -61,6 +62,20 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"needs the folder of real data {folder} (set REPRIOR_SHARED_DATA)")
     return folder
+
+
+@pytest.fixture
+def package(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Makes a package look as if it were installed, or not."""
+    real = importlib.util.find_spec
+
+    def pretend(package: str, installed: bool) -> None:
+        def find_spec(name: str, *among: str | None) -> object:
+            return (object() if installed else None) if name == package else real(name, *among)
+
+        monkeypatch.setattr(importlib.util, "find_spec", find_spec)
+
+    return pretend
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,12 +16,14 @@ from reprior.cli import main
 from reprior.errors import UserError
 from reprior.generators.base import build_generator
 from reprior.machine.files import load_arrays, load_tensors, save_arrays, save_tensors
+from reprior.methods.base import Problem, Reconstruction
 from reprior.provenance import read_record
 from reprior.stages.aggregate import aggregate
 from reprior.stages.convert import convert
 from reprior.stages.design import design
 from reprior.stages.observe import observe
 from reprior.stages.prepare import prepare
+from reprior.stages.reconstruct import reconstruct
 
 SELECTION = {"dataset": {"name": "faces-drawn"}, "first": 3, "count": 2, "shift": 0}
 CASE = {"study": "s", "case": "c", "operator": {"name": "bicubic", "scale": 4}, "noise": 0.1}
@@ -63,6 +66,39 @@ def test_noise_may_be_stated_by_its_norm(tmp_path: Path, images: Path) -> None:
     observe(images, {**case, "noise_norm": 3.0}, tmp_path / "y.safetensors")
     noise = load_tensors(tmp_path / "y.safetensors")[0]["y"] - load_tensors(images)[0]["images"]
     assert noise.flatten(1).norm(dim=1).tolist() == pytest.approx([3.0, 3.0], rel=0.02)
+
+
+def test_noise_may_be_clipped_as_in_a_file_of_a_picture(tmp_path: Path, images: Path) -> None:
+    case = {**CASE, "operator": {"name": "identity"}, "noise": 0.5}
+    for name, given in (("plain", case), ("clipped", {**case, "clip": True})):
+        observe(images, given, tmp_path / name)
+    (plain, _), (clipped, meta) = (load_tensors(tmp_path / name) for name in ("plain", "clipped"))
+    assert plain["y"].min() < 0 and plain["y"].max() > 1
+    assert torch.equal(clipped["y"], plain["y"].clamp(0, 1))
+    assert torch.equal(clipped["picture"], clipped["y"])
+    assert meta["clip"] is True
+
+
+@pytest.mark.parametrize(
+    ("noise", "expected"), [({"noise": 0.1, "clip": True}, 0.1), ({"noise_norm": 3.0}, 3 / (3 * 16**2) ** 0.5)]
+)
+def test_methods_know_the_noise(
+    tmp_path: Path, images: Path, monkeypatch: pytest.MonkeyPatch, noise: dict[str, Any], expected: float
+) -> None:
+    seen: list[Problem] = []
+
+    def method(problem: Problem) -> Reconstruction:
+        seen.append(problem)
+        return Reconstruction(problem.operator.A_adjoint(problem.y))
+
+    monkeypatch.setattr("reprior.stages.reconstruct.load", lambda kind, name: method)
+    case = {key: value for key, value in CASE.items() if key != "noise"} | noise
+    observe(images, case, tmp_path / "y.safetensors")
+    reconstruct(tmp_path / "y.safetensors", {"name": "mine"}, tmp_path / "x.safetensors", label="mine")
+    assert seen[0].noise == pytest.approx(expected)
+    assert seen[0].clip is noise.get("clip", False)
+    record = json.loads((tmp_path / "x.json").read_text())
+    assert noise.items() <= record.items()
 
 
 def test_an_image_is_observed_alike_alone_and_in_a_batch(tmp_path: Path, images: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from torch.nn import functional
 
 from reprior.errors import UserError
 from reprior.losses import DEFAULT
@@ -106,6 +108,18 @@ def test_hidden_pixels_are_filled_with_those_of_the_image(package: Any, raw: Pat
     assert not torch.allclose(through_both, through_one)
 
 
+@pytest.mark.parametrize("side", [24, 96])
+def test_large_pictures_are_reduced_and_small_ones_enlarged(package: Any, raw: Path, side: int) -> None:
+    shape = (3, 48, 48)
+    x, y = pictures(1, shape=shape), pictures(2, shape=shape)
+    ours = LPIPS(y, Identity(shape, rng()), raw, net="squeeze", **({"side": side} if side < 48 else {"least": side}))
+    if side < 48:
+        resize = Bicubic(shape, rng(), scale=2, padding="reflect").A
+    else:
+        resize = partial(functional.interpolate, size=side, mode="bicubic")
+    torch.testing.assert_close(ours(x, x), expected(package, resize(x), resize(y)), rtol=1e-4, atol=1e-6)
+
+
 def test_lpips_repeats_one_channel(package: Any, raw: Path) -> None:
     shape = (1, 40, 36)
     x, y = pictures(1, shape=shape), pictures(2, shape=shape)
@@ -122,6 +136,8 @@ def test_lpips_refuses_what_it_cannot_compare(raw: Path) -> None:
         LPIPS(torch.zeros(2, *shape), Identity(shape, rng()), raw, net="squeeze")
     with pytest.raises(UserError, match="no such file"):
         LPIPS(torch.zeros(2, *SHAPE), Identity(SHAPE, rng()), raw / "elsewhere", net="squeeze")
+    with pytest.raises(UserError, match="side 30 does not divide pictures of 40 x 36"):
+        LPIPS(torch.zeros(2, *SHAPE), Identity(SHAPE, rng()), raw, net="squeeze", side=30)
 
 
 @settings(max_examples=20, deadline=None)
@@ -130,12 +146,14 @@ def test_a_sum_weighs_its_losses(one: float, other: float) -> None:
     x, y, A = pictures(1), pictures(2), Identity(SHAPE, rng())
     specs = [{"name": "squared-error", "weight": one}, {"name": "squared-error", "reduction": "mean", "weight": other}]
     squares = (y - x).square().flatten(1).sum(1)
-    torch.testing.assert_close(WeightedSum(specs, y, A, Path())(x), one * squares + other * squares / y[0].numel())
+    torch.testing.assert_close(
+        WeightedSum(specs, y, A, Path())(x, A.A(x)), one * squares + other * squares / y[0].numel()
+    )
 
 
 def test_the_default_is_the_residual_to_the_last_bit() -> None:
     x, y, A = pictures(1), pictures(2), Identity(SHAPE, rng())
-    assert torch.equal(WeightedSum(DEFAULT, y, A, Path())(x), (y - A.A(x)).square().flatten(1).sum(1))
+    assert torch.equal(WeightedSum(DEFAULT, y, A, Path())(x, A.A(x)), (y - A.A(x)).square().flatten(1).sum(1))
 
 
 def test_a_method_minimises_what_the_study_chose(make_problem: Any, generator: TinyGenerator) -> None:

@@ -131,6 +131,18 @@ def test_packages_that_lack_or_are_too_old(planned: Planned, root: Path, monkeyp
     assert "envs/install.sh" in finding.advice
 
 
+def test_cells_without_their_package_are_noted(
+    planned: Planned, root: Path, monkeypatch: pytest.MonkeyPatch, package: Callable[..., None]
+) -> None:
+    package("bm3d", installed=False)
+    reason = "the package bm3d is not installed; `pip install 'reprior[bm3d]'`"
+    monkeypatch.setattr(doctor.footprint, "left_out", lambda plan: {reason: 3, "too long; at this scale": 2})
+    sound, finding = found(planned(), root, "packages")
+    assert (sound.mark, finding.mark) == (OK, NOTE)
+    assert finding.text == "the package bm3d is not installed, so 3 cells are left out"
+    assert finding.advice == "`pip install 'reprior[bm3d]'`"
+
+
 def test_a_torch_that_cannot_be_imported(planned: Planned, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
     finding = only(planned(), root, "device")

@@ -13,6 +13,7 @@ from types import ModuleType
 
 import pytest
 
+from reprior.planning import estimate
 from reprior.planning.estimate import describe, hours, unmeasured
 from reprior.planning.footprint import alone, disk, download_size, image_sets, jobs, unknown_bytes
 from reprior.planning.plan import Plan
@@ -61,6 +62,12 @@ def test_text_names_what_is_not_measured(demo: Plan, tmp_path: Path) -> None:
     assert "iagan: reconstruct, dip, 64 px: fourier 2, bicubic 3, blur 1" in text
     reconstructing = hours(demo, {each.key: each for each in known})["reconstruct"]
     assert ["reconstruct", ">", f"{reconstructing:,.2f}"] in [line.split() for line in text.splitlines()]
+
+
+def test_cells_that_are_left_out_are_told(demo: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "Left out" not in describe(demo, tmp_path)
+    monkeypatch.setattr(estimate, "left_out", lambda plan: {"no package": 3})
+    assert "Left out, so counted nowhere above:\n  3 cells: no package\n" in describe(demo, tmp_path)
 
 
 def test_no_measurement_gives_no_hours(demo: Plan, tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ import pytest
 import yaml
 
 from reprior.errors import UserError
-from reprior.planning.plan import Plan, Start, render_spec
+from reprior.planning.footprint import left_out
+from reprior.planning.plan import CasePlan, Plan, Start, render_spec
 from reprior.planning.resolve import make_plan
 
 CONFIG = {"scale": "tiny", "studies": ["mine"], "images_per_job": 2}
@@ -275,7 +276,12 @@ BROKEN = {
         r"operator 'bicubik'; did you mean 'bicubic'\?",
     ),
     "operator setting missing": ("study", drop("cases/sr/operator/scale"), r"cases.sr.operator.scale: is missing"),
-    "noise out of range": ("study", put("cases/sr/noise", 10), r"cases.sr.noise: .*less than or equal to 1, got 10"),
+    "noise out of range": ("study", put("cases/sr/noise", 10), r"cases.sr.noise: .*less than or equal to 2, got 10"),
+    "nothing to clip": (
+        "study",
+        both(drop("cases/sr/noise"), put("cases/sr/clip", True)),
+        r"cases.sr: 'clip' is for noisy pictures, but there is no noise; give 'noise' or remove 'clip'",
+    ),
     "noise in words": ("study", put("cases/sr/noise", "little"), r"cases.sr.noise: .*number, got 'little'"),
     "unknown metric": ("study", put("metrics", [{"name": "pnsr"}]), r"'psnr'\?"),
     "unknown artifact kind": ("study", put("artifacts/table1/kind", "tabel"), r"did you mean 'table'\?"),
@@ -383,6 +389,20 @@ def test_noise_may_be_given_by_its_norm_and_a_ratio_as_a_quotient(project: Calla
     assert planned.operator["ratio"] * 49152 == pytest.approx(2500)
 
 
+@pytest.mark.parametrize("noise", [{"noise": "256/255"}, {"noise_norm": 0.1}])
+def test_only_clipped_noise_is_said_to_be_clipped(project: Callable[..., Plan], noise: dict[str, Any]) -> None:
+    """So the jobs of other cases stay what they were before there was a `clip`."""
+
+    def planned(**given: Any) -> CasePlan:
+        case = {key: value for key, value in STUDY["cases"]["sr"].items() if key != "noise"}
+        return project(study=put("cases/sr", case | noise | given)).studies["mine"].cases["sr"]
+
+    plain = planned().measured_noise
+    assert list(plain) == list(noise)
+    assert planned(clip=False).measured_noise == plain
+    assert planned(clip=True).measured_noise == {**plain, "clip": True}
+
+
 def test_batches_are_named_by_their_images(project: Callable[..., Plan]) -> None:
     images = project().studies["mine"].images["faces"]
     assert images.batches == ("0000-0001", "0002-0003", "0004-0004")
@@ -452,6 +472,40 @@ def test_a_scale_replaces_a_data_set_and_its_count(project: Callable[..., Plan])
     images = project(scale=put("datasets", drawn)).studies["mine"].images["faces"]
     assert images.spec.dataset["name"] == "scenes-drawn"
     assert images.spec.size == 3
+
+
+def test_a_scale_may_replace_a_data_set_in_one_study_alone(project: Callable[..., Plan]) -> None:
+    both = {"faces-drawn": {"dataset": {"name": "scenes-drawn"}}, "mine/faces-drawn": {"dataset": {"name": "birds"}}}
+    assert project(scale=put("datasets", both)).studies["mine"].images["faces"].spec.dataset["name"] == "birds"
+    with pytest.raises(UserError, match=r"datasets\.mime/faces-drawn: there is no study 'mime'; did you mean 'mine'"):
+        project(scale=put("datasets", {"mime/faces-drawn": {"dataset": {"name": "birds"}}}))
+
+
+def test_a_scale_may_leave_out_one_method_of_a_case(project: Callable[..., Plan]) -> None:
+    case = project(scale=put("gaps", {"mine": {"s*/csgm": "too long"}})).studies["mine"].cases["sr"]
+    assert (case.gap, dict(case.cell_gaps), list(case.cells)) == (None, {"csgm": "too long", "csgm-bp": "too long"}, [])
+    with pytest.raises(UserError, match=r"gaps\.mine: there is no case 'sr/cgsm'; did you mean 'sr/csgm'"):
+        project(scale=put("gaps", {"mine": {"sr/cgsm": "too long"}}))
+
+
+def test_a_loss_that_a_scale_leaves_out_is_taken_from_sums_and_alone_is_a_gap(project: Callable[..., Plan]) -> None:
+    terms = [{"name": "squared-error"}, {"name": "lpips", "net": "squeeze"}]
+    left_out = put("loss_gaps", {"lpips": "no network"})
+    plan = project(put("methods/csgm/loss", terms), left_out)
+    (term,) = plan.studies["mine"].cases["sr"].cells["csgm"].spec["loss"]
+    assert term["name"] == "squared-error"
+    assert "without the loss lpips" in plan.studies["mine"].note
+    assert not any("lpips/squeeze" in name for name in plan.downloads)
+    case = project(put("methods/csgm/loss", terms[1:]), left_out).studies["mine"].cases["sr"]
+    assert dict(case.cell_gaps) == {"csgm": "no network", "csgm-bp": "no network"}
+    assert "without" not in project(scale=left_out).studies["mine"].note
+
+
+def test_noise_can_be_added_in_each_step_only_where_there_is_noise(project: Callable[..., Plan]) -> None:
+    asked = put("methods/csgm/sna", True)
+    assert project(asked).studies["mine"].cases["sr"].cells["csgm"].spec["sna"] is True
+    with pytest.raises(UserError, match=r"cases\.sr\.methods\.csgm\.sna: the case has no noise; remove the line"):
+        project(both(asked, drop("cases/sr/noise")))
 
 
 def test_a_metric_that_a_scale_leaves_out_is_a_gap_and_downloads_nothing(project: Callable[..., Plan]) -> None:
@@ -548,6 +602,41 @@ def test_a_case_with_a_gap_has_no_cells_to_compute(project: Callable[..., Plan],
     plan = project(**edit)
     assert list(plan.cells()) == []
     assert render_spec(plan, "mine", "table1")["cases"]["sr"]["gap"] == "no weights"
+
+
+def denoised(study: Any) -> None:
+    """An edit that adds BM3D, a method that starts from it, one that starts from that, and a claim about BM3D."""
+    study["methods"] |= {
+        "again": {"name": "back-projection", "start": "also"},
+        "also": {"name": "back-projection", "start": "bm3d"},
+        "bm3d": {"name": "bm3d", "label": "BM3D"},
+    }
+    study["cases"]["sr"]["methods"] |= dict.fromkeys(("again", "also", "bm3d"))
+    study["artifacts"]["table1"]["methods"] = ["csgm", "bm3d", "up"]
+    study["claims"] = {"c": CLAIM | {"method": "csgm", "against": "bm3d"}}
+
+
+def test_a_method_without_its_package_is_a_gap_with_all_that_starts_from_it(
+    project: Callable[..., Plan], package: Callable[..., None]
+) -> None:
+    package("bm3d", installed=False)
+    plan, before = project(study=denoised), project()
+    case, reason = plan.studies["mine"].cases["sr"], "the package bm3d is not installed; `pip install 'reprior[bm3d]'`"
+    assert case.cell_gaps == dict.fromkeys(("again", "also", "bm3d"), reason)
+    assert case.cells == before.studies["mine"].cases["sr"].cells
+    assert left_out(plan) == {reason: 3}
+    for artifact in ("table1", "claims"):
+        spec = render_spec(plan, "mine", artifact)["cases"]["sr"]
+        assert (spec["gap"], list(spec["methods"]), spec["gaps"]) == (None, ["csgm"], {"bm3d": reason})
+
+
+def test_a_method_with_its_package_is_computed(project: Callable[..., Plan], package: Callable[..., None]) -> None:
+    package("bm3d", installed=True)
+    plan = project(study=denoised)
+    case = plan.studies["mine"].cases["sr"]
+    assert list(case.cells) == ["again", "also", "bm3d", "csgm", "csgm-bp"]
+    assert (case.cell_gaps, left_out(plan)) == ({}, {})
+    assert render_spec(plan, "mine", "table1")["cases"]["sr"]["gaps"] == {}
 
 
 def test_planning_does_not_import_torch(root: Path) -> None:

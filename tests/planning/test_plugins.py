@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 
 import pytest
 
@@ -27,6 +28,13 @@ def test_settings_read_from_source_are_those_of_the_imported_entry(kind: plugins
 
 def test_every_kind_has_plugins() -> None:
     assert {kind for kind, _ in EVERY} == set(plugins.kinds())
+
+
+def test_a_package_that_lacks_is_told_with_the_command_that_installs_it(package: Callable[..., None]) -> None:
+    package("bm3d", installed=False)
+    assert "`pip install 'reprior[bm3d]'`" in plugins.not_installed("method", "bm3d")
+    package("bm3d", installed=True)
+    assert [plugins.not_installed("method", name) for name in ("bm3d", "csgm")] == ["", ""]
 
 
 @pytest.mark.parametrize("name", ["base", "nothing", "back_projection", "../errors"])

@@ -26,6 +26,7 @@ STUDY: dict[str, Any] = {
     "methods": {
         "csgm": {"name": "csgm", "label": "CSGM"},
         "iagan": {"name": "iagan", "label": "IAGAN", "start": "csgm"},
+        "bm3d": {"name": "bm3d", "label": "BM3D"},
     },
     "metrics": [{"name": "psnr"}],
     "cases": {
@@ -34,7 +35,7 @@ STUDY: dict[str, Any] = {
             "images": "faces",
             "generator": "began",
             "operator": {"name": "bicubic", "scale": 4},
-            "methods": {"csgm": None, "iagan": None},
+            "methods": {"csgm": None, "iagan": None, "bm3d": None},
         },
         "large": {
             "label": "Large",
@@ -61,8 +62,9 @@ def images(batch: str) -> str:
 
 
 @pytest.fixture
-def run(job: Callable[..., None]) -> Run:
+def run(job: Callable[..., None], package: Callable[..., None]) -> Run:
     """Makes the records of a finished run. Returns a function that traces a target in it."""
+    package("bm3d", installed=False)
     job("acquire", {RAW: "photographs"})
     name = RAW.removeprefix("data/raw/")
     Lock(Path("data/sources.lock")).record(name, "p.zip", fingerprint(Path(RAW)), "https://photos.org/p.zip", "CC BY")
@@ -242,6 +244,7 @@ def test_an_edited_source_is_told(run: Run, job: Callable[..., None]) -> None:
         ("mine/sr/iagn", "did you mean 'mine/sr/iagan'?"),
         ("mine/tabel", "did you mean 'mine/table'?"),
         ("results/tiny/mine/none.csv", "is neither study/case/method, study/artifact nor a file"),
+        ("mine/sr/bm3d", "is not computed at scale tiny: the package bm3d is not installed"),
         ("mine/large/csgm", "is not computed at scale tiny: it is too large"),
     ],
 )

@@ -93,6 +93,7 @@ class MadeUp:
             "operator": operator,
             "noise": noise,
             "gap": gap,
+            "gaps": {},
             "count": 4,
             "batches": list(BATCHES),
             "images": [str(self.root / f"data/{batch}.safetensors") for batch in BATCHES],

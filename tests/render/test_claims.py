@@ -150,6 +150,14 @@ def test_a_claim_without_a_number_is_not_run(made_up: Any, given: dict[str, Any]
     assert reason in told["remark"]
 
 
+def test_a_claim_against_a_method_that_is_a_gap_is_not_run(made_up: Any) -> None:
+    del made_up.cases["sr-x4"]["methods"]["csgm"]
+    made_up.cases["sr-x4"]["gaps"]["csgm"] = "the package is not installed"
+    told = row(made_up)
+    assert (told["verdict"], told["computed"]) == ("not run", "0")
+    assert told["remark"] == "1 of 1 comparisons not computed: the package is not installed"
+
+
 def test_a_nan_keeps_no_bound_and_is_named(made_up: Any) -> None:
     change(made_up, "sr-x4", "csgm", "psnr,19.0", "psnr,nan")
     asked = {"cases": same("sr-x4", *GAUSSIAN)}

@@ -129,6 +129,17 @@ def test_gaps_are_labelled_and_never_numbers(made_up: Any) -> None:
         assert (row["ours"] == "") == (row["gap"] != "")
 
 
+def test_a_method_may_be_a_gap_of_its_own(made_up: Any) -> None:
+    del made_up.cases["sr-x4"]["methods"]["csgm"]
+    made_up.cases["sr-x4"]["gaps"]["csgm"] = "the package is not installed"
+    out = made(made_up)
+    found = rows(out)
+    row = found["sr-x4", "csgm", "psnr"]
+    assert (row["gap"], row["ours"], row["paper"]) == ("the package is not installed", "", "20.51")
+    assert found["sr-x4", "iagan", "psnr"]["gap"] == found["fourier-30", "csgm", "psnr"]["gap"] == ""
+    assert "the package is not installed" in text(out, ".md")
+
+
 def test_the_papers_lpips_stands_beside_our_network(made_up: Any) -> None:
     assert rows(made(made_up))["sr-x4", "csgm", "lpips-alex"]["paper"] == "0.235"
 

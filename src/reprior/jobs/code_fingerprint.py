@@ -23,7 +23,15 @@ DIGITS = 16
 """Hex digits of the hash: 64 bits distinguish any two versions and keep command lines readable."""
 _NO_DATA = (".py", ".pyc", ".safetensors")  # weights are inputs of the rules that use them
 # For planning: no result depends on them.
-_PLANNED = ("__version__", "CHANNELS", "DESIGNED_FOR_GENERATOR", "IMAGES_PER_JOB", "PUBLISHED")
+_PLANNED = (
+    "__version__",
+    "CHANNELS",
+    "DESIGNED_FOR_GENERATOR",
+    "IMAGES_PER_JOB",
+    "KEEPS_FEATURES",
+    "PACKAGE",
+    "PUBLISHED",
+)
 _SILENT = ("ctx", "kind")  # fields of a syntax tree that add no meaning
 _VOID = ("None", "[]")  # texts of empty fields, which differ between versions of Python
 

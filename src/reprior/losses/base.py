@@ -27,18 +27,16 @@ class Loss(ABC):
 
 
 class WeightedSum:
-    """sum_i weight_i loss_i(x) per image, over the losses that a study lists under `loss`. A is applied once."""
+    """sum_i weight_i loss_i(x) per image, over the losses that a study lists under `loss`."""
 
     def __init__(self, specs: Sequence[Mapping[str, Any]], y: Tensor, operator: Operator, raw: Path) -> None:
-        self.operator = operator
         given = {"y": y, "operator": operator, "raw": raw}
         settings = [{key: value for key, value in spec.items() if key != "weight"} for spec in specs]
         self.losses: list[Loss] = [call("loss", spec, given) for spec in settings]
         self.weights = [spec.get("weight", 1.0) for spec in specs]
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """[N, C, H, W] -> [N]"""
-        Ax = self.operator.A(x)
+    def __call__(self, x: Tensor, Ax: Tensor) -> Tensor:
+        """Images [N, C, H, W] and their measurements [N, ...] -> [N]."""
         first, *others = (
             loss(x, Ax) if weight == 1 else weight * loss(x, Ax)
             for weight, loss in zip(self.weights, self.losses, strict=True)

@@ -30,9 +30,11 @@ class CrossEntropy(Loss):
     images are averaged down to its side: 256, 32 or 28. `label` is the number of a class or a word: those of CIFAR-10,
     and of ImageNet the six of the paper's figure, `frog`, `coral`, `dog`, `goldfish`, `terrier`, `apple`.
 
-    The paper leaves open which of ImageNet's classes these are (ours: tree frog, brain coral, Irish wolfhound, goldfish,
-    Boston terrier, Granny Smith), and how the classifier gets an image. In the group's later code, the image is made smaller by the
-    bicubic operator and not normalised. Ours is averaged and normalised, because the classifier was trained so.
+    The paper leaves open:
+    - which of ImageNet's classes these are (ours: 31 tree frog, 109 brain coral, 170 Irish wolfhound, 1 goldfish, 195
+      Boston terrier, 948 Granny Smith);
+    - how the classifier gets an image. In the group's later code, the image is made smaller by the bicubic operator and
+      not normalised. Ours is averaged and normalised, because the classifier was trained so.
     """
 
     def __init__(

@@ -38,6 +38,12 @@ class Problem:
     """The terms of `loss`, with their weights."""
     raw: Path = Path("data/raw")
     """The folder of downloads, for losses that read networks."""
+    noise: float = 0.0
+    """Standard deviation of the noise in y, on the [0, 1] scale, before y was clipped."""
+    sna: bool = False
+    """Stochastic noise addition (ILO): whether a loss sees A x with noise of the same kind as y's, new in each step."""
+    clip: bool = False
+    """Whether y was clipped to [0, 1] after its noise was added."""
     restarts: tuple[int, ...] = ()
     """The restart number of each row. Empty: 0 for all rows."""
 
@@ -84,9 +90,20 @@ class Problem:
         """False if the study chose a loss that the method did not use."""
         return self.losses is DEFAULT or "_loss" in vars(self)
 
-    def loss(self, x: Tensor) -> Tensor:
-        """The loss of each row: [N, C, H, W] -> [N]. It is ||y - A x||^2 unless the study chooses another."""
-        return self._loss(x)
+    def loss(self, x: Tensor, step: int) -> Tensor:
+        """The loss of each row in this step: [N, C, H, W] -> [N]. It is ||y - A x||^2 unless the study chooses another.
+
+        Only the noise of `sna` depends on the step, so a method with several rounds counts its steps through them.
+        """
+        return self._loss(x, self._measured(x, step))
+
+    def _measured(self, x: Tensor, step: int) -> Tensor:
+        """A x: [N, ...]. With `sna` it is measured as y was, with noise of its own."""
+        Ax = self.operator.A(x)
+        if not self.sna:
+            return Ax
+        noisy = Ax + self.noise * self.draw("sna", partial(_normal, Ax.shape[1:]), step)
+        return noisy.clamp(0, 1) if self.clip else noisy
 
     def residual(self, x: Tensor) -> Tensor:
         """||y - A x||^2 of each row: [N, C, H, W] -> [N]."""
@@ -124,6 +141,8 @@ class Reconstruction:
 
     For a method that starts from that step: `start: csgm@500` in a study."""
     updates: int = 0
+    features: Mapping[str, Tensor] = field(default_factory=dict)
+    """[N, ...] each: features of a generator's layer that give the images: `16.h` and `16.z` of the layer `16`."""
     loss: Tensor | None = None
     """[N] loss of the images, if the method iterates. The restart with the lowest loss is kept."""
 
@@ -131,12 +150,12 @@ class Reconstruction:
         """Some of the images: `reconstruction[8:16]`, or a tensor of row numbers."""
         columns = (self.latents, self.trace, self.loss)
         latents, trace, loss = (None if value is None else value[rows] for value in columns)
-        mappings = ({key: v[rows] for key, v in each.items()} for each in (self.parts, self.numbers, self.state))
-        parts, numbers, state = mappings
+        named = (self.parts, self.numbers, self.state, self.features)
+        parts, numbers, state, features = ({key: v[rows] for key, v in each.items()} for each in named)
         numbered = rows.tolist() if isinstance(rows, Tensor) else range(len(self.status))[rows]
         status = tuple(self.status[row] for row in numbered) if self.status else ()
         return Reconstruction(
-            self.images[rows], latents, trace, status, parts, numbers, state, updates=self.updates, loss=loss
+            self.images[rows], latents, trace, status, parts, numbers, state, self.updates, features, loss
         )
 
 
@@ -202,5 +221,6 @@ def _joined(parts: Sequence[Reconstruction]) -> Reconstruction:
         tuple(status for part in parts for status in part.status),
         parts={name: torch.cat([part.parts[name] for part in parts]) for name in parts[0].parts},
         numbers={name: torch.cat([part.numbers[name] for part in parts]) for name in parts[0].numbers},
+        features={name: torch.cat([part.features[name] for part in parts]) for name in parts[0].features},
         loss=column([part.loss for part in parts]),
     )

@@ -34,7 +34,7 @@ def csgm(
     def f(variables: Variables, step: int) -> tuple[torch.Tensor, Variables]:
         z = variables["z"]
         x = generator.image(z)
-        loss = problem.loss(x)
+        loss = problem.loss(x, step)
         if z_penalty:
             loss = loss + z_penalty * z.square().flatten(1).sum(1)
         return loss, {"x": x, "z": z}

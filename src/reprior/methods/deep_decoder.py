@@ -42,7 +42,7 @@ def deep_decoder(
 
     def L_DD(variables: Variables, step: int) -> tuple[Tensor, Variables]:
         x = DD(variables["theta"], u)
-        return problem.loss(x), {"x": x}
+        return problem.loss(x, step), {"x": x}
 
     def drawn(rng: torch.Generator) -> Tensor:
         draw_convolutions(DD.network, rng)

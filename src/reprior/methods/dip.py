@@ -51,7 +51,7 @@ def dip(
     def objective(variables: Variables, step: int) -> tuple[Tensor, Variables]:
         n = problem.draw("input noise", lambda rng: torch.randn(shape, generator=rng), step=step) if noise else 0
         x = f(variables["theta"], u + noise * n)
-        return problem.loss(x) / problem.y[0].numel(), {"x": x}
+        return problem.loss(x, step) / problem.y[0].numel(), {"x": x}
 
     def drawn(rng: torch.Generator) -> Tensor:
         draw_convolutions(net, rng)

@@ -60,7 +60,7 @@ def hybrid(
         alpha_G, beta_DD = parts(variables)
         H = alpha_G + beta_DD
         H = H.clamp(0, 1) if clamp else H
-        return problem.loss(H), {"x": H, **variables}
+        return problem.loss(H, step), {"x": H, **variables}
 
     carried = {"z": _moments(gan, "z"), "theta": _moments(decoder, "theta")} if adam == "carried" else {}
     found = minimise(L, start, steps=steps, lr=lr, keep=keep, carried=carried, watch=problem.watch, name="hybrid")

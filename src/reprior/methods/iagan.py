@@ -40,7 +40,7 @@ def iagan(
 
     def f_IA(variables: Variables, step: int) -> tuple[Tensor, Variables]:
         x = G(variables["theta"], variables["z"])
-        return problem.loss(x), {"x": x, "z": variables["z"]}
+        return problem.loss(x, step), {"x": x, "z": variables["z"]}
 
     first = {"theta": G.weights().expand(len(problem), -1), "z": start.latents}
     rates = {"theta": lr_weights, "z": lr_z}

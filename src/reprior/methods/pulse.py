@@ -52,7 +52,7 @@ def pulse(
     def f(variables: Variables, step: int) -> tuple[Tensor, Variables]:
         x = generator.image_from({**inputs, **variables}, INPUT)
         mse = problem.residual(x) / m
-        fit = mse.clamp_min(eps) if problem.losses is DEFAULT else problem.loss(x)
+        fit = mse.clamp_min(eps) if problem.losses is DEFAULT else problem.loss(x, step)
         penalty = geocross(generator.styles_of(variables["z"])) if cross else 0.0
         return weight * fit + cross * penalty, {"x": x, "z": variables["z"], "mse": mse}
 

@@ -34,7 +34,8 @@ class About(NamedTuple):
 
 
 _MEAN = (0.485, 0.456, 0.406)
-_CIFAR = dict(zip("airplane automobile bird cat deer dog frog horse ship truck".split(), range(10), strict=True))
+_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+_CIFAR = {name: number for number, name in enumerate(_NAMES)}
 _IMAGENET = {"goldfish": 1, "frog": 31, "coral": 109, "dog": 170, "terrier": 195, "apple": 948}
 ABOUT: Mapping[str, About] = {
     "mnist": About(10, 1, 28, (0.0,), (1.0,), "convex_adversarial"),

@@ -66,6 +66,8 @@ class Cells:
         spec.pop("label", None)
         starts = {need: self._start(f"{key}.{need}", case, spec.pop(need)) for need in fixed[2:]}
         spec |= self._of_all(key, {name: spec.pop(name) for name in OF_ALL if name in spec}, spec, starts)
+        if spec.get("sna") and not (case.noise or case.noise_norm):
+            raise UserError(f"{self.path}: {key}.sna: the case has no noise; remove the line")
         needs_generator = "generator" in plugins.plugin("method", spec["name"]).needs
         if needs_generator and case.generator is None:
             raise UserError(f"{self.path}: cases.{case_name}.generator: is missing; '{method}' needs one")
@@ -92,7 +94,8 @@ class Cells:
             )
         if "loss" in settings:
             losses = enumerate(settings["loss"])
-            settings["loss"] = [self._loss(f"{key}.loss.{number}", loss) for number, loss in losses]
+            terms = [self._loss(f"{key}.loss.{number}", loss) for number, loss in losses]
+            settings["loss"] = [term for term in terms if term["name"] not in self.scale.loss_gaps] or terms
         return settings
 
     def _loss(self, key: str, spec: Spec) -> Spec:
@@ -144,6 +147,25 @@ class Cells:
             override = self.scale.methods[name]
             spec = checked_spec("method", {**spec, **override}, self.scale_path, f"methods.{name}", also=OF_ALL)
         return spec
+
+
+def cell_gaps(cells: Mapping[str, Cell], left_out: Mapping[str, str], loss_gaps: Mapping[str, str]) -> dict[str, str]:
+    """Why methods of a case are not computed here. One that starts from such a method is not, either."""
+    lacking = {
+        method: left_out[method] or plugins.not_installed("method", cell.spec["name"]) or _without_loss(cell, loss_gaps)
+        for method, cell in cells.items()
+    }
+    found = {method: reason for method, reason in lacking.items() if reason}
+    starts = [(method, start.method) for method, cell in cells.items() for start in cell.starts.values()]
+    while begun := {method: found[start] for method, start in starts if start in found and method not in found}:
+        found |= begun
+    return found
+
+
+def _without_loss(cell: Cell, loss_gaps: Mapping[str, str]) -> str:
+    """Why a method has nothing left to minimise at this scale; empty if it has."""
+    reasons = [loss_gaps.get(term["name"], "") for term in cell.spec.get("loss", [])]
+    return reasons[0] if reasons and all(reasons) else ""
 
 
 def _starts(entry: Spec) -> tuple[str, ...]:

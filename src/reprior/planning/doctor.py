@@ -21,7 +21,7 @@ from reprior.acquire.fetch import MANUAL
 from reprior.acquire.registry import Source, known_source
 from reprior.errors import UserError
 from reprior.machine import devices
-from reprior.planning import footprint
+from reprior.planning import footprint, plugins
 from reprior.planning.plan import Plan
 from reprior.planning.step_times import TABLE, read_rows
 
@@ -116,6 +116,11 @@ def _packages(plan: Plan, root: Path) -> Iterator[Finding]:
     else:
         shown = ", ".join(f"{name} {metadata.version(name)}" for name in ("snakemake", "torch", "numpy"))
         yield Finding(OK, "packages", f"all are installed: {shown} and others")
+    lacking = {plugins.not_installed("method", name) for name in plugins.names("method")}
+    for reason, cells in footprint.left_out(plan).items():
+        if reason in lacking:
+            why, _, advice = reason.partition("; ")
+            yield Finding(NOTE, "packages", f"{why}, so {cells} cells are left out", advice)
 
 
 def _unmet() -> Iterator[str]:

@@ -15,6 +15,7 @@ from reprior.planning.footprint import (
     disk,
     image_sets,
     jobs,
+    left_out,
     made_weights,
     readable,
     unknown_bytes,
@@ -111,6 +112,8 @@ def _gaps(plan: Plan, devices: Mapping[str, Known], sized: Known) -> Iterator[li
         *(f"  design of {matrix.name}" for matrix in plan.matrices.values()),
         "  prepare, convert, aggregate, render, report: seconds each",
     ]
+    if lacking := left_out(plan):
+        yield ["Left out, so counted nowhere above:", *(f"  {cells} cells: {why}" for why, cells in lacking.items())]
     if unknown := unknown_bytes(plan, sized):
         yield ["Of the disk, not known exactly:", *(f"  {each}" for each in unknown)]
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 
 from reprior.acquire.registry import sources
+from reprior.planning import plugins
 from reprior.planning.plan import CasePlan, ImagePlan, Plan
 from reprior.planning.step_times import Key, Row, image_size, tasks
 from reprior.planning.weights import Weights
@@ -69,6 +70,11 @@ def computed_cases(plan: Plan) -> list[CasePlan]:
     return [case for study in plan.studies.values() for case in study.cases.values() if case.gap is None]
 
 
+def left_out(plan: Plan) -> Counter[str]:
+    """The number of methods on computed cases that are not computed, by reason."""
+    return Counter(reason for case in computed_cases(plan) for reason in case.cell_gaps.values())
+
+
 def image_sets(plan: Plan) -> list[ImagePlan]:
     """The sets of images that computed cases use."""
     return list({(case.study, case.images.name): case.images for case in computed_cases(plan)}.values())
@@ -119,9 +125,14 @@ def unknown_bytes(plan: Plan, rows: Mapping[Key, Row]) -> list[str]:
     ]
     bounded = sum(1 for task in tasks(plan) if task.work.stage == "observe" and task.work.key not in rows)
     counted = [f"observations of {bounded} cases: taken as three images each, their upper bound"] if bounded else []
-    begun = sum(len(cell.marks) for _, cell in plan.cells())
+    cells = list(plan.cells())
+    begun = sum(len(cell.marks) for _, cell in cells)
     kept = [f"{begun} saved states for methods to start from: each at least as large as its images"] if begun else []
-    return downloads + trained + designed + sizeless + counted + kept
+    of_layers = sum(
+        bool(plugins.plugin("method", cell.spec["name"]).constants.get("KEEPS_FEATURES")) for _, cell in cells
+    )
+    layers = [f"features of a layer in {of_layers} results: about as large as their images"] if of_layers else []
+    return downloads + trained + designed + sizeless + counted + kept + layers
 
 
 def download_size(source: str) -> int | None:

@@ -93,17 +93,22 @@ class CasePlan:
     operator: Spec
     noise: float
     noise_norm: float | None
+    clip: bool
     generator: str | None
     cells: Mapping[str, Cell]
+    """The cells to compute, by method."""
+    cell_gaps: Mapping[str, str]
+    """Why the other methods of the case are not computed."""
     gap: str | None
     folder: Path
     matrix: Matrix | None = None
     """The matrix of its operator, if it is designed for the generator."""
 
     @property
-    def measured_noise(self) -> dict[str, float]:
-        """The noise as it is passed to jobs."""
-        return {"noise_norm": self.noise_norm} if self.noise_norm else {"noise": self.noise}
+    def measured_noise(self) -> dict[str, float | bool]:
+        """The noise as it is passed to jobs. Only clipped noise has a `clip`."""
+        noise = {"noise_norm": self.noise_norm} if self.noise_norm else {"noise": self.noise}
+        return {**noise, "clip": True} if self.clip else {**noise}
 
 
 @dataclass(frozen=True)
@@ -271,6 +276,7 @@ def _case_spec(case: CasePlan, methods: Sequence[str]) -> dict[str, Any]:
         "operator": case.operator,
         **case.measured_noise,
         "gap": case.gap,
+        "gaps": {name: reason for name, reason in case.cell_gaps.items() if name in methods},
         "count": case.images.spec.size,
         "batches": case.images.batches,
         "images": [(case.images.folder / f"{batch}.safetensors").as_posix() for batch in case.images.batches],

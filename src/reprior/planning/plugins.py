@@ -8,6 +8,7 @@ The entry's keyword-only arguments are its settings. Its positional arguments ar
 from __future__ import annotations
 
 import ast
+import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -70,6 +71,14 @@ def sources(kind: Kind, spec: Mapping[str, Any]) -> tuple[str, ...]:
     if isinstance(named, Mapping):
         return tuple(name for setting, by_value in named.items() for name in by_value[spec[setting]])
     return tuple(named)
+
+
+def not_installed(kind: Kind, name: str) -> str:
+    """Why a plug-in cannot run here: the package that the `PACKAGE` of its module names is missing. Empty if it can."""
+    package = plugin(kind, name).constants.get("PACKAGE")
+    if package is None or importlib.util.find_spec(package):
+        return ""
+    return f"the package {package} is not installed; `pip install 'reprior[{package}]'`"
 
 
 def kinds() -> tuple[Kind, ...]:

@@ -9,12 +9,12 @@ from typing import Any, Literal
 
 from reprior.errors import UserError
 from reprior.planning import plugins
-from reprior.planning.cells import Cells
+from reprior.planning.cells import Cells, cell_gaps
 from reprior.planning.claims import CLAIMS, claims_artifact
 from reprior.planning.matrices import MATRIX, Matrix, check_files, check_unset, design_settings, matrix_for
 from reprior.planning.messages import checked_spec, nearest, parse, reference
 from reprior.planning.plan import Artifact, CasePlan, ImagePlan, Plan, StudyPlan
-from reprior.planning.scaling import check_scale, metric_gaps, note, shares, whole
+from reprior.planning.scaling import check_scale, metric_gaps, note, shares, substituted, whole
 from reprior.planning.study import Case, Config, Gap, ImageSet, Scale, Spec, Substitute
 from reprior.planning.weights import Weights, known_weights, matching
 from reprior.planning.yaml_files import load_scale, load_study
@@ -80,9 +80,11 @@ class _Resolver:
         study = self.study
         for name, entry in study.methods.items():
             self.cells.check_entry(name, entry)
+        methods = [f"{case}/{method}" for case, entry in study.cases.items() for method in entry.methods]
         for pattern in self.gaps:
-            if not fnmatch.filter(study.cases, pattern):
-                reference(pattern, study.cases, self.scale_path, f"gaps.{self.name}", "case")
+            known = methods if "/" in pattern else list(study.cases)
+            if not fnmatch.filter(known, pattern):
+                reference(pattern, known, self.scale_path, f"gaps.{self.name}", "case")
         generators = {name: self._trained("generator", name, spec) for name, spec in study.generators.items()}
         networks = {name: self._trained("network", name, spec) for name, spec in study.networks.items()}
         images = {name: self._images(name, spec, generators) for name, spec in study.images.items()}
@@ -106,9 +108,9 @@ class _Resolver:
     def _images(self, name: str, spec: ImageSet, generators: Mapping[str, Spec]) -> ImagePlan:
         dataset = checked_spec("dataset", spec.dataset, self.path, f"images.{name}.dataset")
         spec = spec.model_copy(update={"dataset": dataset})
-        substitute = self.scale.datasets.get(dataset["name"])
-        if substitute is not None:
-            spec = self._substituted(spec, substitute, f"datasets.{dataset['name']}.dataset")
+        key = substituted(self.scale, self.name, dataset["name"])
+        if key is not None:
+            spec = self._substituted(spec, self.scale.datasets[key], f"datasets.{key}.dataset")
         cases = [case for case in self.study.cases.values() if case.images == name]
         used = [generators[case.generator]["name"] if case.generator else None for case in cases]
         return ImagePlan(
@@ -161,6 +163,9 @@ class _Resolver:
     def _case(self, name: str, case: Case, images: ImagePlan, generators: Mapping[str, Spec]) -> CasePlan:
         operator = self._operator(name, case)
         matrix = self._matrix(name, case, operator, generators)
+        cells = self.cells.of(name, case)
+        left_out = {method: self._gap(f"{name}/{method}") or "" for method in cells}
+        lacking = cell_gaps(cells, left_out, self.scale.loss_gaps)
         return CasePlan(
             study=self.name,
             name=name,
@@ -169,8 +174,10 @@ class _Resolver:
             operator={**operator, MATRIX: matrix.file} if matrix else operator,
             noise=case.noise,
             noise_norm=case.noise_norm,
+            clip=case.clip,
             generator=case.generator,
-            cells=self.cells.of(name, case),
+            cells={method: cell for method, cell in cells.items() if method not in lacking},
+            cell_gaps=lacking,
             gap=case.gap or self._gap(name),
             folder=self.folder / name,
             matrix=matrix,
@@ -195,10 +202,10 @@ class _Resolver:
             )
         return matrix_for(operator, generators[case.generator], Path(self.config.data))
 
-    def _gap(self, case: str) -> str | None:
-        """Why the scale leaves a case out; None if it does not."""
+    def _gap(self, name: str) -> str | None:
+        """Why the scale leaves out a case, or a method of it (`case/method`); None if it does not."""
         for pattern, gap in self.gaps.items():
-            if not fnmatch.fnmatchcase(case, pattern):
+            if ("/" in pattern) != ("/" in name) or not fnmatch.fnmatchcase(name, pattern):
                 continue
             if not isinstance(gap, Gap):
                 return gap

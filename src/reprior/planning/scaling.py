@@ -20,15 +20,22 @@ def whole(scale: Scale) -> Scale:
     return scale.model_copy(update={"datasets": datasets, "steps": {}, "study_steps": {}})
 
 
+def substituted(scale: Scale, study: str, dataset: str) -> str | None:
+    """The key of what a scale uses instead of a data set: that of this study alone, or that of all; None if none."""
+    return next((key for key in (f"{study}/{dataset}", dataset) if key in scale.datasets), None)
+
+
 def note(scale: Scale, name: str, study: Study, cut_steps: Mapping[str, float]) -> str:
     """The scale's note and what it cuts in a study: `8 of 64 images; share of the steps: csgm 0.25`."""
-    used = (scale.datasets.get(str(images.dataset.get("name"))) for images in study.images.values())
-    cut = [s for s in used if s and s.count and s.count != s.of]
+    keys = (substituted(scale, name, str(images.dataset.get("name"))) for images in study.images.values())
+    used = [scale.datasets[key] for key in keys if key]
+    cut = [s for s in used if s.count and s.count != s.of]
     images = dict.fromkeys(f"{s.count}{f' of {s.of}' if s.of else ''} images" for s in cut)
     given = scale.study_steps.get(name)
     steps = f"{given:.4g}" if given else ", ".join(f"{method} {share:.4g}" for method, share in cut_steps.items())
     share = f"share of the steps: {steps}" if steps and given != 1 else ""
-    return "; ".join(filter(None, [scale.note, *images, share, *_operator_notes(scale, study)]))
+    changed = (*_operator_notes(scale, study), *_loss_notes(scale, study))
+    return "; ".join(filter(None, [scale.note, *images, share, *changed]))
 
 
 def _operator_notes(scale: Scale, study: Study) -> list[str]:
@@ -41,10 +48,20 @@ def _operator_notes(scale: Scale, study: Study) -> list[str]:
     ]
 
 
+def _loss_notes(scale: Scale, study: Study) -> list[str]:
+    """The losses of a study that a scale leaves out: `without the loss lpips`."""
+    cells = (cell or {} for case in study.cases.values() for cell in case.methods.values())
+    used = {str(term.get("name")) for cell in (*study.methods.values(), *cells) for term in cell.get("loss", [])}
+    return [f"without the loss {name}" for name in scale.loss_gaps if name in used]
+
+
 def check_scale(scale: Scale, path: Path, weights: Iterable[str]) -> None:
     """Check every name and setting in a scale's file. UserError with one message if something is wrong."""
     for name, substitute in scale.datasets.items():
-        reference(name, plugins.names("dataset"), path, f"datasets.{name}", "dataset")
+        study, _, dataset = name.rpartition("/")
+        if study:
+            reference(study, _studies(path), path, f"datasets.{name}", "study")
+        reference(dataset, plugins.names("dataset"), path, f"datasets.{name}", "dataset")
         checked_spec("dataset", substitute.dataset, path, f"datasets.{name}.dataset")
     sections: Mapping[plugins.Kind, Mapping[str, Spec]] = {"generator": scale.generators, "network": scale.networks}
     for kind, specs in sections.items():
@@ -55,8 +72,7 @@ def check_scale(scale: Scale, path: Path, weights: Iterable[str]) -> None:
         for name in entries:
             reference(name, plugins.names("method"), path, f"{section}.{name}", "method")
     for name in scale.study_steps:
-        known = (folder.parent.name for folder in (path.parent.parent / "studies").glob("*/study.yaml"))
-        reference(name, known, path, f"study_steps.{name}", "study")
+        reference(name, _studies(path), path, f"study_steps.{name}", "study")
     for name, share in scale.steps.items():
         if "steps" not in plugins.plugin("method", name).settings.model_fields:
             raise UserError(
@@ -68,8 +84,14 @@ def check_scale(scale: Scale, path: Path, weights: Iterable[str]) -> None:
     for name, settings in scale.operators.items():
         reference(name, plugins.names("operator"), path, f"operators.{name}", "operator")
         check_unset({"name": name, **settings}, path, f"operators.{name}")
-    for name in scale.losses:
-        reference(name, plugins.names("loss"), path, f"losses.{name}", "loss")
+    for section, losses in (("losses", scale.losses), ("loss_gaps", scale.loss_gaps)):
+        for name in losses:
+            reference(name, plugins.names("loss"), path, f"{section}.{name}", "loss")
+
+
+def _studies(path: Path) -> list[str]:
+    """The studies beside the folder of a scale's file."""
+    return [folder.parent.name for folder in (path.parent.parent / "studies").glob("*/study.yaml")]
 
 
 def metric_gaps(scale: Scale, studies: Mapping[str, StudyPlan]) -> dict[str, str]:

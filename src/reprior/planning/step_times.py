@@ -182,7 +182,10 @@ def _task(case: CasePlan, work: Work, rule: str, steps: int = 1) -> Task:
 
 def _sizes(spec: Mapping) -> str:
     """A plug-in with those settings that change the time per step: no floats, `steps` or `weights`."""
-    return _text({k: v for k, v in spec.items() if k not in ("steps", "weights") and not isinstance(v, float)})
+    timed = {k: v for k, v in spec.items() if k not in ("steps", "weights") and not isinstance(v, float)}
+    if "loss" in timed:
+        timed["loss"] = " + ".join(map(_sizes, timed["loss"]))
+    return _text(timed)
 
 
 def _timed(operator: Spec) -> Spec:

@@ -13,8 +13,11 @@ Spec = dict[str, Any]
 """A plug-in's name and its settings: `{name: bicubic, scale: 4}`."""
 
 
-Noise = Annotated[float, BeforeValidator(quotient), Field(ge=0, le=1)]
-"""Standard deviation of the noise on the [0, 1] scale. May be written as in papers: 10/255."""
+Noise = Annotated[float, BeforeValidator(quotient), Field(ge=0, le=2)]
+"""Standard deviation of the noise on the [0, 1] scale. May be written as in papers: 10/255.
+
+The bound finds a forgotten `/255`. It is above 1 because ILO goes up to 256/255.
+"""
 Key = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]*$")]
 """A name that becomes a folder: letters, digits, dots and dashes."""
 
@@ -96,6 +99,8 @@ class Case(Strict):
     noise: Noise = 0.0
     noise_norm: Positive | None = None
     """sqrt(E ||e||^2) of a whole measurement, instead of `noise`. Each of its m entries then has this / sqrt(m)."""
+    clip: bool = False
+    """Whether measurements are clipped to [0, 1] after the noise is added, as ILO's noisy pictures are."""
     generator: str | None = None
     networks: dict[str, str] = {}
     """Trained networks that methods need: the name of their argument -> the study's name of the network."""
@@ -110,12 +115,20 @@ class Case(Strict):
             raise ValueError("give 'noise' or 'noise_norm', one of them")
         return self
 
+    @model_validator(mode="after")
+    def _clipped_noise(self) -> Case:
+        if self.clip and not (self.noise or self.noise_norm):
+            raise ValueError("'clip' is for noisy pictures, but there is no noise; give 'noise' or remove 'clip'")
+        return self
+
 
 class OfAll(Strict):
     """Settings that every method with steps has, in addition to its own."""
 
     loss: Annotated[list[Spec], Field(min_length=1)] = []
     """The weighted sum that is minimised: `[{name: squared-error}, {name: lpips, weight: 0.1}]`."""
+    sna: bool = False
+    """Stochastic noise addition: what a method's loss sees of its image gets noise as the measurements did."""
     restarts: Count = 1
     """Number of starts, each from a different draw. The result with the lowest loss is kept."""
 
@@ -222,6 +235,7 @@ class Scale(Strict):
     comparable: bool = False
     """Whether the numbers may be compared with the paper's."""
     datasets: dict[str, Substitute] = {}
+    """What is used instead of a data set, in all studies or, as `ilo/celebahq`, in one."""
     generators: dict[str, Spec] = {}
     """What is used instead of a study's generator, by name of its weights or of its plug-in."""
     networks: dict[str, Spec] = {}
@@ -240,8 +254,10 @@ class Scale(Strict):
     """By loss: its settings that differ at this scale."""
     metric_gaps: dict[str, str] = {}
     """By metric: why it is not computed at this scale."""
+    loss_gaps: dict[str, str] = {}
+    """By loss: why methods do without it at this scale. A method with no other loss is a gap."""
     gaps: dict[str, dict[str, str | Gap]] = {}
-    """By study and case (or a pattern: `celebahq-*`): why it is not computed at this scale."""
+    """By study and case (or a pattern: `celebahq-*`), or a case's method (`sr-*/csgm`): why it is not computed."""
 
 
 class Training(Strict):

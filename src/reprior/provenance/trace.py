@@ -51,8 +51,9 @@ def _found(target: str, plan: Plan, lineage: Lineage) -> _Found:
     if study and len(rest) == 1 and rest[0] in study.artifacts:
         heading = f"{target}: {study.artifacts[rest[0]].settings['title']} ({plan.scale.title})"
         return _Found(heading, [(study.folder / f"{rest[0]}.json").as_posix()])
-    if study and len(rest) == 2 and rest[0] in study.cases and rest[1] in study.cases[rest[0]].cells:
-        return _cell(study, study.cases[rest[0]], rest[1], plan, lineage)
+    case = study.cases.get(rest[0]) if study and len(rest) == 2 else None
+    if study and case and rest[1] in {*case.cells, *case.cell_gaps}:
+        return _cell(study, case, rest[1], plan, lineage)
     file = _as_recorded(target, lineage)
     if file is None:
         raise UserError(_unknown(target, plan))
@@ -60,8 +61,8 @@ def _found(target: str, plan: Plan, lineage: Lineage) -> _Found:
 
 
 def _cell(study: StudyPlan, case: CasePlan, method: str, plan: Plan, lineage: Lineage) -> _Found:
-    if case.gap is not None:
-        raise UserError(f"{study.name}/{case.name}/{method} is not computed at scale {plan.config.scale}: {case.gap}")
+    if gap := case.gap or case.cell_gaps.get(method):
+        raise UserError(f"{study.name}/{case.name}/{method} is not computed at scale {plan.config.scale}: {gap}")
     numbers = [(case.folder / method / f"{batch}.csv").as_posix() for batch in case.images.batches]
     heading = f"{study.name}/{case.name}/{method}: {study.labels[method]} on {case.label} ({plan.scale.title})"
     sidecars = [(study.folder / f"{artifact}.json").as_posix() for artifact in study.artifacts]

@@ -122,11 +122,12 @@ class Context:
 
     def gap(self, case: str, method: str | None = None) -> str:
         """Why a case, or a method on it, has no results; empty if it has results."""
-        if self.cases[case]["gap"]:
-            return str(self.cases[case]["gap"])
-        if method is not None and method not in self.cases[case]["methods"]:
-            return "not part of this case"
-        return ""
+        spec = self.cases[case]
+        if spec["gap"]:
+            return str(spec["gap"])
+        if method is None or method in spec["methods"]:
+            return ""
+        return str(spec["gaps"].get(method, "not part of this case"))
 
     def metric_gap(self, metric: str) -> str:
         """Why a metric was not computed; empty if it was."""

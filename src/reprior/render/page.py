@@ -41,10 +41,11 @@ def _number(value: float | str | None, metric: str) -> str:
 
 
 def _noise(case: Mapping[str, Any]) -> str:
-    """The noise of a case: `10/255`, `of norm 0.1`, or none."""
+    """The noise of a case: `10/255`, `10/255, clipped`, `of norm 0.1`, or none."""
+    clipped = ", clipped" if case.get("clip") else ""
     if "noise_norm" in case:
-        return f"of norm {case['noise_norm']:.3g}"
-    return f"{255 * case['noise']:.3g}/255" if case["noise"] else "none"
+        return f"of norm {case['noise_norm']:.3g}{clipped}"
+    return f"{255 * case['noise']:.3g}/255{clipped}" if case["noise"] else "none"
 
 
 def interest(metric: str) -> tuple[bool, str]:

@@ -19,6 +19,7 @@ from reprior.methods.base import Problem, Reconstruction, solve
 from reprior.networks.trained import trained
 from reprior.operators import make_operator
 from reprior.optimise.watch import Watch
+from reprior.stages.observe import deviation
 
 
 def reconstruct(
@@ -54,7 +55,7 @@ def reconstruct(
         marks=tuple(marks),
     )
     settings = dict(method)
-    name, losses = settings.pop("name"), settings.pop("loss", DEFAULT)
+    name, losses, sna = settings.pop("name"), settings.pop("loss", DEFAULT), settings.pop("sna", False)
     problem = Problem(
         y=tensors["y"].to(where),
         operator=operator.to(where, torch.float32),
@@ -64,6 +65,9 @@ def reconstruct(
         watch=watch,
         losses=losses,
         raw=raw,
+        sna=sna,
+        clip=meta.get("clip", False),
+        noise=deviation(meta, tensors["y"]),
     )
     solver = load("method", name)
     begun = {need: _start(Path(start["file"]), start["step"], where) for need, start in (starts or {}).items()}
@@ -80,11 +84,12 @@ def reconstruct(
     origin = {"study": meta["study"], "case": meta["case"], "method": label, "ids": meta["ids"], "status": status}
     made = {key: tensor for key, tensor in kept.items() if tensor is not None}
     made |= {f"part.{part}": images for part, images in found.parts.items()}
+    made |= {f"feature.{feature}": values for feature, values in found.features.items()}
     save_tensors(out, made | _marked(watch, len(problem), label), origin)
     chosen = {key: value for key, value in method.items() if key != "name"}
     asked = {"plugin": name, "settings": chosen, "generator": generator}
     asked |= {"networks": networks or {}, "starts": starts or {}}
-    noise = {key: meta[key] for key in ("noise", "noise_norm") if key in meta}
+    noise = {key: meta[key] for key in ("noise", "noise_norm", "clip") if key in meta}
     solved = {"operator": meta["operator"], "numbers": _numbers(found, watch)} | noise
     spent = {"seconds": seconds, "seconds_per_image": seconds / len(problem), "startup_seconds": startup}
     machine = {

@@ -25,6 +25,17 @@ def test_box_hides_a_centred_square():
     assert mask.logical_not().nonzero().tolist() == [[2, 3], [2, 4], [3, 3], [3, 4]]
 
 
+def test_a_part_is_given_by_fractions_of_height_and_width():
+    mask = inpaint((3, 10, 20), kind="part", rows=[0.3, 0.5], columns=[0.9, 1.0]).mask
+    assert mask.logical_not().nonzero().tolist() == [[3, 18], [3, 19], [4, 18], [4, 19]]
+
+
+@pytest.mark.parametrize("rows", [[0.5], [0.5, 0.5], [0.7, 0.3], [0.1, 0.11], [0.5, 1.2]])
+def test_a_part_that_hides_nothing_is_refused(rows):
+    with pytest.raises(UserError, match=r"inpaint: rows \[.*give two fractions, the smaller first"):
+        inpaint(kind="part", rows=rows, columns=[0.0, 1.0])
+
+
 def test_random_observes_the_fraction_of_pixels_with_all_their_channels():
     operator = inpaint((3, 100, 100), kind="random", observed=0.2)
     assert abs(operator.mask.double().mean() - 0.2) < 4 * (0.16 / 10_000) ** 0.5

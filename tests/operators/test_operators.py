@@ -20,6 +20,7 @@ from reprior.operators.fourier import Fourier
 from reprior.operators.gaussian import Gaussian
 from reprior.operators.identity import Identity
 from reprior.operators.inpaint import Inpaint
+from reprior.operators.nothing import Nothing
 
 SQUARE, WIDE, ODD = (2, 16, 16), (3, 12, 20), (2, 9, 15)
 TIGHT = {"tolerance": 1e-12}
@@ -47,6 +48,7 @@ SPECS = [
     (Blur, ODD, {"width": 9, "boundary": "reflect"}),
     (Blur, ODD, {"width": 3, "boundary": "circular"}),  # 3 divides 9 and 15: the blur is singular
     (Inpaint, SQUARE, {"kind": "box", "hole": 8}),
+    (Inpaint, WIDE, {"kind": "part", "rows": [0.0, 0.5], "columns": [0.25, 0.4]}),
     (Inpaint, WIDE, {"kind": "random", "observed": 0.1}),
     (Inpaint, WIDE, {"kind": "file", "file": "mask.png"}),
     (Circulant, SQUARE, {"ratio": 0.2, **TIGHT}),
@@ -54,6 +56,7 @@ SPECS = [
     (Designed, SQUARE, {"ratio": 0.3, "matrix": "matrix.safetensors"}),
     (Designed, SQUARE, {"measurements": 1, "matrix": "matrix.safetensors"}),
     (Identity, WIDE, {}),
+    (Nothing, WIDE, {}),
 ]
 every_operator = pytest.mark.parametrize(
     ("kind", "shape", "settings"), SPECS, ids=[f"{kind.__name__}-{settings}" for kind, _, settings in SPECS]
@@ -183,7 +186,9 @@ def test_pictures_are_images(kind, shape, settings):
     operator = make(kind, shape, settings)
     y = operator.A(images(shape))
     picture = operator.picture(y)
-    if kind in (Gaussian, Fourier, Circulant, Designed) or (settings.get("layout") == "released" and shape[0] > 1):
+    if kind in (Gaussian, Fourier, Circulant, Designed, Nothing) or (
+        settings.get("layout") == "released" and shape[0] > 1
+    ):
         assert picture is None
     elif kind is Inpaint:
         assert picture.equal(images(shape) * operator.mask)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Literal
 
+import torch
 from torch import Tensor
+from torch.nn import functional
 
 from reprior.errors import UserError
 from reprior.generators.base import INPUT, Generator, State
@@ -17,6 +19,9 @@ from reprior.optimise.rounds import joined, round_name
 from reprior.optimise.schedules import ramp_and_cosine
 from reprior.types import Count, NonNegative, Positive, Whole
 
+KEEPS_FEATURES = True
+"""Whether a result holds the features from which its images are made."""
+
 
 def ilo(
     problem: Problem,
@@ -24,15 +29,18 @@ def ilo(
     *,
     layers: list[str] | None = None,
     steps: Count = 50,
+    shares: list[Positive] | None = None,
     lr: Positive = 0.1,
     noise_scales: Whole = 3,
     spheres: bool = True,
     radii: list[Positive] | None = None,
-    range_steps: Whole = 0,
+    range_share: NonNegative = 0.0,
     cross: NonNegative = 0.0,
     cross_rounds: Literal["all", "first"] = "all",
     rgb: Literal["kept", "dropped"] = "kept",
     carry: Literal["best", "last"] = "best",
+    view: Literal["plain", "released"] = "plain",
+    black: Literal["observed", "missing"] = "observed",
 ) -> Reconstruction:
     """z^k = argmin ||A G(z^k) - y||, then for each layer z^p = argmin ||A G2(z^p) - y|| from z^p = G1(z^k).
 
@@ -40,22 +48,28 @@ def ilo(
     2021, Algorithm 1. Each round takes `steps` evaluations of the loss, with a new Adam and a rate that rises to `lr`
     and falls to 0. It starts from the round before, at the next of `layers`; the first round optimises the latent.
     Noise maps of the next `noise_scales` scales are optimised with them. The image is the last round's best iterate.
-    - `radii`: for each of `layers` the radius of an l1 ball around its start in which z^p stays (line 4); the paper
-      lets them grow. None: no balls, as in the released code by default.
-    - `range_steps`: after each of these rounds but the last, z^k = argmin ||G1(z^k) - z^p|| by so many steps, and z^p =
-      G1(z^k) (lines 5 and 6). 0: none, as in the released code. A layer may be named several times: the paper's r.
+    - `shares`: for each round its part of `steps`. None: all of them. The released code has 50, 50, 25, 25 by default.
+    - `radii`: for each of `layers` the radius r2 of an l1 ball around its start in which z^p stays (line 4), divided
+      by p: how far a feature may move on average. The paper lets r2 grow. None: no balls, as in the released code by
+      default. When they are on, that code has r2 = 1000 for the 512 x 4 x 4 features and 6000 for 512 x 8 x 8.
+    - `range_share`: after each of these rounds but the last, z^k = argmin ||G1(z^k) - z^p|| by this part of `steps`,
+      and z^p = G1(z^k) (lines 5 and 6). 0: none, as in the released code. The paper's r: how often a layer is named.
 
     The paper leaves open, and the released code decides:
-    - `layers`: those of the first three scales;
+    - `layers`: those of the first three scales. With an empty list it is the paper's CSGM: the first round alone;
     - `spheres`: each latent vector and noise map keeps its norm;
     - `cross`: the weight of the geodesic distance of the latent vectors, "typically" used. That code has 0.01, beside
       the mean squared error of images in [-1, 1]. `cross_rounds`: by a slip, that code has it in the first round only.
       Ours has it in each, for the vectors that still count;
     - `rgb`: that code drops what the scales before the layer add to StyleGAN2's image (`dropped`), so that the image
       changes at each start of a round. Ours keeps it;
-    - `carry`: that code goes on from a round's last iterate. Ours goes on from its best one, whose image it also keeps.
+    - `carry`: that code goes on from a round's last iterate. Ours goes on from its best one, whose image it also keeps;
+    - `view`: that code looks at images of full size through a filter that shifts them by half a pixel (`released`);
+    - `black`: in that code, pixels of the observation that are exactly black count as missing in every task.
     """
     names = _layers(generator, layers)
+    rounds = _steps(steps, shares, len(names))
+    seen = _seen(problem, view, black)
     balls = _radii(names, radii)
     if cross:
         check_vectors(generator.latent_shape, f"case {problem.case}: method ilo: cross")
@@ -69,9 +83,9 @@ def ilo(
             fixed.pop("rgb", None)
         used = cross if number == 0 or cross_rounds == "all" else 0.0
         best = minimise(
-            _objective(problem, generator, fixed, layer, used),
+            _objective(problem, generator, fixed, layer, used, sum(rounds[:number]), seen),
             start,
-            steps=steps,
+            steps=rounds[number],
             lr=lr,
             keep="best" if last else carry,
             schedule=ramp_and_cosine,
@@ -83,14 +97,22 @@ def ilo(
         features = fixed | {name: best.kept[name] for name in start}
         if layer == INPUT:
             inputs = features
-        elif range_steps and not last:
+        elif range_share and not last:
             name = f"{round_name('ilo', number, len(names))}, to the range"
-            inputs |= {"z": _preimage(problem, generator, inputs, features["h"], layer, range_steps, lr, name)}
+            z_steps = max(1, round(steps * range_share))
+            inputs |= {"z": _preimage(problem, generator, inputs, features["h"], layer, z_steps, lr, name)}
             features |= {"h": generator.features_from(inputs, INPUT, layer)["h"]}
         if not last and names[number + 1] != layer:
             features = generator.features_from(features, layer, names[number + 1])
     whole = joined(found)
-    return Reconstruction(whole.kept["x"], inputs["z"], whole.trace, whole.status, loss=whole.loss)
+    return Reconstruction(
+        whole.kept["x"],
+        inputs["z"],
+        whole.trace,
+        whole.status,
+        loss=whole.loss,
+        features={f"{names[-1]}.{name}": value for name, value in features.items()},
+    )
 
 
 def _layers(generator: Generator, layers: list[str] | None) -> list[str]:
@@ -99,9 +121,9 @@ def _layers(generator: Generator, layers: list[str] | None) -> list[str]:
     if layers is None:
         layers = [name for name in known if name.isdigit()][:3]
     places = [known.index(name) if name in known else -1 for name in layers]
-    if not layers or -1 in places or places != sorted(places):
+    if -1 in places or places != sorted(places):
         raise UserError(
-            f"method ilo: layers: {', '.join(layers) or '(none)'}: name layers of the generator, from coarse to fine; "
+            f"method ilo: layers: {', '.join(layers)}: name layers of the generator, from coarse to fine; "
             f"it has {', '.join(known) or 'none'}"
         )
     return [INPUT, *layers]
@@ -116,15 +138,52 @@ def _radii(names: list[str], radii: list[float] | None) -> list[float | None]:
     return [None, *radii]
 
 
+def _steps(steps: int, shares: list[float] | None, rounds: int) -> list[int]:
+    """The steps of each round."""
+    if shares is not None and len(shares) != rounds:
+        raise UserError(f"method ilo: shares: {len(shares)} shares for {rounds} rounds; name one for each round")
+    return [max(1, round(steps * share)) for share in shares or [1.0] * rounds]
+
+
+def _seen(problem: Problem, view: str, black: str) -> Callable[[Tensor], Tensor]:
+    """What the loss sees of an image [N, C, H, W]: the image itself, or what it is in the released code."""
+    picture = problem.operator.picture(problem.y)
+    whole = picture is not None and picture.shape[1:] == problem.operator.image_shape
+    filtered = view == "released" and whole
+    missing = (picture == 0).all(1, keepdim=True) if black == "missing" and whole and picture is not None else None
+
+    def see(x: Tensor) -> Tensor:
+        x = _released_filter(x) if filtered else x
+        return x if missing is None else x.masked_fill(missing, 0.0)
+
+    return see
+
+
+def _released_filter(x: Tensor) -> Tensor:
+    """The cubic kernel of a "reduction by 1", between two pixels: -1/16, 9/16, 9/16, -1/16 along each axis."""
+    taps = x.new_tensor([-0.0625, 0.5625, 0.5625, -0.0625])
+    kernel = torch.outer(taps, taps).expand(x.shape[1], 1, 4, 4)
+    return functional.conv2d(functional.pad(x, (1, 2, 1, 2), mode="reflect"), kernel, groups=x.shape[1])
+
+
 def _objective(
-    problem: Problem, generator: Generator, fixed: State, layer: str, cross: float
+    problem: Problem,
+    generator: Generator,
+    fixed: State,
+    layer: str,
+    cross: float,
+    before: int,
+    seen: Callable[[Tensor], Tensor],
 ) -> Callable[[Variables, int], tuple[Tensor, Mapping[str, Tensor]]]:
-    """||A G2(z^p) - y||^2, or the study's loss, and the penalty on the latent vectors that later layers see."""
+    """||A G2(z^p) - y||^2, or the study's loss, and the penalty on the latent vectors that later layers see.
+
+    `before` is the number of steps in earlier rounds.
+    """
     unused = generator.styles_before(layer)
 
     def f(variables: Variables, step: int) -> tuple[Tensor, Variables]:
         x = generator.image_from({**fixed, **variables}, layer)
-        loss = problem.loss(x)
+        loss = problem.loss(seen(x), before + step)
         if cross:
             loss = loss + cross * geocross(variables["z"][:, unused:])
         return loss, {"x": x, **variables}
@@ -149,7 +208,7 @@ def _projection(start: State, spheres: bool, radius: float | None) -> Callable[[
     """Latent vectors and noise maps onto their spheres, then h into its l1 ball."""
     axes = {name: 2 if name in ("z", "w") and value.ndim == 3 else 1 for name, value in start.items() if name != "h"}
     to_spheres = on_spheres(start, axes if spheres else {})
-    to_ball = near_start(start, {"h": radius} if radius is not None and "h" in start else {})
+    to_ball = near_start(start, {"h": radius * start["h"][0].numel()} if radius and "h" in start else {})
 
     def project(variables: Variables) -> None:
         to_spheres(variables)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -10,15 +11,20 @@ from torch import Tensor
 
 from reprior.errors import UserError
 from reprior.operators.base import Operator
-from reprior.types import Count, Fraction
+from reprior.types import Count, Fraction, NonNegative
+
+_TAKES = {"box": ("hole",), "part": ("rows", "columns"), "random": ("observed",), "file": ("file",)}
+"""The settings of each kind."""
 
 
 class Inpaint(Operator):
     """y = the observed pixels of x, [N, C, K]: the rows of the identity where `mask` [H, W] is True.
 
-    `kind` chooses the hidden pixels. `box`: a centred square of side `hole` (CSGM). `random`: each pixel, with all its
-    channels, is observed with probability `observed` (ILO). `file`: the black pixels of the image file `file`, which is
-    black and white (white = observed) and has the images' size.
+    `kind` chooses the hidden pixels:
+    - `box`: a centred square of side `hole` (CSGM);
+    - `part`: the `rows` and `columns` between two fractions of height and width, such as [0.4, 0.6] (ILO);
+    - `random`: each pixel, with all its channels, is observed with probability `observed` (ILO);
+    - `file`: the black pixels of an image file, which is black and white (white = observed) and has the images' size.
 
     The rows are orthonormal, so A^+ = A^T: the image with zeros where it is hidden.
 
@@ -32,16 +38,21 @@ class Inpaint(Operator):
         image_shape: tuple[int, int, int],
         rng: torch.Generator,
         *,
-        kind: Literal["box", "random", "file"],
+        kind: Literal["box", "part", "random", "file"],
         hole: Count | None = None,
+        rows: list[NonNegative] | None = None,
+        columns: list[NonNegative] | None = None,
         observed: Fraction | None = None,
         file: str | None = None,
     ) -> None:
         self.image_shape = image_shape
-        _require_only(kind, {"box": ("hole", hole), "random": ("observed", observed), "file": ("file", file)})
+        given = {"hole": hole, "rows": rows, "columns": columns, "observed": observed, "file": file}
+        _require_only(kind, {name for name, value in given.items() if value is not None})
         size = image_shape[1:]
         if hole is not None:
             self.mask = _box(size, hole)
+        elif rows is not None and columns is not None:
+            self.mask = _part(size, rows, columns)
         elif observed is not None:
             self.mask = torch.rand(size, generator=rng) < observed
         elif file is not None:
@@ -74,12 +85,12 @@ class Inpaint(Operator):
         return torch.where(self.mask, picture, x)
 
 
-def _require_only(kind: str, settings: dict[str, tuple[str, object]]) -> None:
-    wanted, _ = settings[kind]
-    given = {name for name, value in settings.values() if value is not None}
-    if given != {wanted}:
+def _require_only(kind: str, given: set[str]) -> None:
+    wanted = _TAKES[kind]
+    if given != set(wanted):
+        takes = " and ".join(f"`{name}`" for name in wanted)
         listed = ", ".join(f"`{name}`" for name in sorted(given)) or "none"
-        raise UserError(f"operator inpaint: kind `{kind}` takes `{wanted}` and no other such setting; got {listed}")
+        raise UserError(f"operator inpaint: kind `{kind}` takes {takes} and no other such setting; got {listed}")
 
 
 def _box(size: tuple[int, int], hole: int) -> Tensor:
@@ -89,6 +100,21 @@ def _box(size: tuple[int, int], hole: int) -> Tensor:
     mask = torch.ones(size, dtype=torch.bool)
     top, left = (height - hole) // 2, (width - hole) // 2
     mask[top : top + hole, left : left + hole] = False
+    return mask
+
+
+def _part(size: tuple[int, int], rows: Sequence[float], columns: Sequence[float]) -> Tensor:
+    """Hides the rows and columns between two fractions of the height and the width."""
+    places = []
+    for name, length, ends in (("rows", size[0], rows), ("columns", size[1], columns)):
+        first, last = (round(end * length) for end in ends) if len(ends) == 2 else (0, 0)
+        if not first < last <= length:
+            raise UserError(
+                f"operator inpaint: {name} {list(ends)}: give two fractions, the smaller first, that hide some"
+            )
+        places.append(slice(first, last))
+    mask = torch.ones(size, dtype=torch.bool)
+    mask[tuple(places)] = False
     return mask
 
 

@@ -65,12 +65,13 @@ def case_groups(context: Context, rows: Mapping[str, Sequence[Sequence[Shot]]]) 
     return [Group(str(context.cases[case]["label"]), context.gap(case), here) for case, here in rows.items()]
 
 
-def method_shot(context: Context, case: str, view: Views, method: str) -> Shot:
-    """A method's result for an image, with the PSNR, and with the status if it is not ok."""
+def method_shot(context: Context, case: str, view: Views, method: str, judged: bool = True) -> Shot:
+    """A method's result for an image, with the PSNR if it is `judged`, and with the status if it is not ok."""
     if method not in view.methods:
         return Shot(None, context.gap(case, method))
     cell = context.cell(case, method)
-    value, status = cell.values.get("psnr", {}).get(view.image), cell.status[view.image]
+    value = cell.values.get("psnr", {}).get(view.image) if judged else None
+    status = cell.status[view.image]
     said = [] if value is None else [f"{value:.1f} dB"]
     return Shot(view.methods[method], ", ".join(said + ([] if status == "ok" else [status])))
 

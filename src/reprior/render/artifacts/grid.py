@@ -23,26 +23,30 @@ def grid(
     cases: list[str],
     methods: list[str],
     pictures: Count = 3,
+    originals: bool = True,
     caption: str = "",
 ) -> None:
-    """Draw one row per image and one column per view, with the PSNR under each. Each case is a group of rows."""
+    """Draw one row per image and one column per view, with the PSNR under each. Each case is a group of rows.
+
+    Without `originals` there is neither their column nor a PSNR: for images that need not be like them.
+    """
     found = case_views(context, cases, methods, pictures)
     has_look = any(view.observed is not None for here in found.values() for view in here)
-    columns = [ORIGINAL, *([OBSERVED] if has_look else []), *methods]
+    columns = [*([ORIGINAL] if originals else []), *([OBSERVED] if has_look else []), *methods]
     rows = {
-        case: [[_shot(context, case, view, column) for column in columns] for view in here]
+        case: [[_shot(context, case, view, column, originals) for column in columns] for view in here]
         for case, here in found.items()
     }
     names = [context.label(column) if column in methods else column for column in columns]
     shown = case_groups(context, rows)
-    style.save(context, sheet(names, shown), ["Under each picture: PSNR."])
+    style.save(context, sheet(names, shown), ["Under each picture: PSNR."] if originals else [])
     alt = f"{title}. Columns: {', '.join(names)}. Rows: images of {', '.join(group.label for group in shown)}."
     context.write_sidecar(methods, {"figure": {"alt": alt, "pictures": pictures}})
 
 
-def _shot(context: Context, case: str, view: Views, column: str) -> Shot:
+def _shot(context: Context, case: str, view: Views, column: str, judged: bool) -> Shot:
     if column == ORIGINAL:
         return Shot(view.original)
     if column == OBSERVED:
         return Shot(view.observed, "" if view.observed is not None else "no picture")
-    return method_shot(context, case, view, column)
+    return method_shot(context, case, view, column, judged)

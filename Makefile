@@ -28,7 +28,7 @@ demo: $(INSTALLED) ## install, run the whole demo, say where the report is
 	@$(ACTIVATE) snakemake --cores $(CORES) --config scale=demo
 	@echo "The report: $(REPORT)"
 
-small: $(INSTALLED) ## install, run the studies on real images (downloads 18 MB, under an hour each)
+small: $(INSTALLED) ## install, run the studies on real images (downloads 20 MB, under an hour each)
 	@$(ACTIVATE) snakemake --cores $(CORES) --config scale=small
 	@echo "The report: results/small/report/index.html"
 

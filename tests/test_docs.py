@@ -128,7 +128,7 @@ def test_every_path_in_the_readme_exists_or_is_made_by_the_demo() -> None:
     code = CODE.findall(FENCE.sub("", text)) + [word for block in blocks("README.md") for word in block.body.split()]
     tops = ("results/", "src/", "studies/", "scales/", "docs/", "envs/", "workflow/", "profiles/default", "config.yaml")
     paths = {path for word in code if word.startswith(tops) for path in expanded(word)}
-    files = made(make_plan(ROOT, {"scale": "demo", "studies": ["iagan", "hybrid", "npgd"]}))
+    files = made(make_plan(ROOT, {"scale": "demo", "studies": ["iagan", "hybrid", "npgd", "ilo"]}))
     missing = [
         path
         for path in paths

@@ -101,6 +101,21 @@ def test_methods_know_the_noise(
     assert noise.items() <= record.items()
 
 
+def test_a_result_holds_the_features_that_give_its_images(tmp_path: Path, images: Path) -> None:
+    spec = {"name": "began", "size": 64, "channels": 2, "latent": 4}
+    generator = build_generator(spec)
+    save_tensors(tmp_path / "w.safetensors", generator.state_dict(), {})
+    observe(images, CASE, tmp_path / "y.safetensors")
+    given = {**spec, "weights": str(tmp_path / "w.safetensors")}
+    method = {"name": "ilo", "steps": 3, "sna": True}
+    reconstruct(tmp_path / "y.safetensors", method, tmp_path / "x.safetensors", label="ilo", generator=given)
+    tensors, _ = load_tensors(tmp_path / "x.safetensors")
+    layer = next(key for key in tensors if key.startswith("feature.")).split(".")[1]
+    features = {key.removeprefix(f"feature.{layer}."): x for key, x in tensors.items() if key.startswith("feature.")}
+    with torch.no_grad():
+        torch.testing.assert_close(generator.image_from(features, layer), tensors["images"])
+
+
 def test_an_image_is_observed_alike_alone_and_in_a_batch(tmp_path: Path, images: Path) -> None:
     prepare({**SELECTION, "first": 4, "count": 1}, tmp_path, tmp_path / "one.safetensors")
     for case in (CASE, {**CASE, "operator": {"name": "gaussian", "ratio": 0.01}}):

@@ -195,13 +195,29 @@ def test_the_reason_of_a_gap_stays_within_its_pictures(made_up: Any, figures: li
 def test_the_reason_of_a_methods_gap_fills_the_place_of_its_pictures(made_up: Any, figures: list[Any]) -> None:
     del made_up.cases["sr-x4"]["methods"]["csgm"]
     made_up.cases["sr-x4"]["gaps"]["csgm"] = "the package bm3d is not installed; `pip install 'reprior[bm3d]'`"
-    made_up.render("grid", "grid", cases=["sr-x4"], methods=["csgm", "iagan"], pictures=2)
+    made_up.render("grid", "grid", cases=["sr-x4", "fourier-30"], methods=["csgm", "iagan"], pictures=2)
     figures[0][0].draw_without_rendering()
     axes = figures[0][0].axes[0]
     reasons = [text for text in axes.texts if text.get_text().startswith("the package")]
     assert [text.get_position()[0] for text in reasons] == [2.5, 2.5]  # after original and observed
     width = axes.get_window_extent().width / 4
     assert all(max(text.get_window_extent().width, text.get_window_extent().height) <= width for text in reasons)
+
+
+def test_a_method_without_pictures_has_no_column_but_a_reason(made_up: Any, figures: list[Any]) -> None:
+    del made_up.cases["sr-x4"]["methods"]["csgm"]
+    made_up.cases["sr-x4"]["gaps"]["csgm"] = "no weights"
+    out = made_up.render("grid", "grid", cases=["sr-x4"], methods=["csgm", "iagan"], pictures=2)
+    assert figure(out)["alt"].split(". ")[1] == "Columns: original, observed, IAGAN"
+    assert figures[0][1] == ["Under each picture: PSNR.", "CSGM: no weights"]
+
+
+def test_images_that_need_not_be_like_the_originals_are_shown_without_them(made_up: Any, figures: list[Any]) -> None:
+    out = made_up.render("grid", "grid", cases=["sr-x4"], methods=["csgm"], pictures=2, originals=False)
+    assert figure(out)["alt"].split(". ")[1] == "Columns: observed, CSGM"
+    assert not any(
+        "dB" in text.get_text() or "PSNR" in text.get_text() for axes in figures[0][0].axes for text in axes.texts
+    )
 
 
 def test_a_case_without_a_mask_is_refused(made_up: Any) -> None:

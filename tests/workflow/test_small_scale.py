@@ -8,7 +8,8 @@ from pathlib import Path
 from reprior.datasets.birds_glowip64 import SOURCES as BIRDS
 
 DIGITS = {"classifiers/mnist.pth", "mnist/train-images-idx3-ubyte.gz", "npgd/mnisttest.zip"}
-SMALL = {"began/netG_200000.pth", "celeba/csgm_celebAtest.zip", "lpips/squeezenet1_1.pth", *BIRDS, *DIGITS}
+FACES = {"celeba/csgm_celebAtest.zip", "lpips/squeezenet1_1.pth", "classifiers/cifar_small_36px.pth"}
+SMALL = {"began/netG_200000.pth", *FACES, *BIRDS, *DIGITS}
 
 
 def places(tmp_path: Path) -> list[str]:

@@ -34,7 +34,8 @@ class CrossEntropy(Loss):
     - which of ImageNet's classes these are (ours: 31 tree frog, 109 brain coral, 170 Irish wolfhound, 1 goldfish, 195
       Boston terrier, 948 Granny Smith);
     - how the classifier gets an image. In the group's later code, the image is made smaller by the bicubic operator and
-      not normalised. Ours is averaged and normalised, because the classifier was trained so.
+      not normalised. Ours is averaged and normalised, because the classifier was trained so, and clipped to [0, 1]:
+      it knows no other images, and would take values outside for a class.
     """
 
     def __init__(
@@ -55,5 +56,5 @@ class CrossEntropy(Loss):
                 f"loss cross-entropy: the classifier of {self.net} is for images of {about.colours} channels,"
                 f" these have {x.shape[1]}"
             )
-        small = functional.adaptive_avg_pool2d(x, about.side)
+        small = functional.adaptive_avg_pool2d(x.clamp(0, 1), about.side)
         return functional.cross_entropy(scores(small, self.net, self.path), self.label.expand(len(x)), reduction="none")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Literal
 
@@ -49,9 +50,10 @@ def ilo(
     and falls to 0. It starts from the round before, at the next of `layers`; the first round optimises the latent.
     Noise maps of the next `noise_scales` scales are optimised with them. The image is the last round's best iterate.
     - `shares`: for each round its part of `steps`. None: all of them. The released code has 50, 50, 25, 25 by default.
-    - `radii`: for each of `layers` the radius r2 of an l1 ball around its start in which z^p stays (line 4), divided
-      by p: how far a feature may move on average. The paper lets r2 grow. None: no balls, as in the released code by
-      default. When they are on, that code has r2 = 1000 for the 512 x 4 x 4 features and 6000 for 512 x 8 x 8.
+    - `radii`: for each of `layers` the radius r2 of an l1 ball around its start in which z^p stays (line 4), divided by
+      the root of n, the number of values of an image: by Theorem 1, r2 may grow as the root of the number of
+      measurements. The paper lets r2 grow from layer to layer. None: no balls, as in the released code by default. When
+      they are on, it has r2 = 1000, then 6000, for images of 3 x 1024 x 1024: 0.564, 3.38.
     - `range_share`: after each of these rounds but the last, z^k = argmin ||G1(z^k) - z^p|| by this part of `steps`,
       and z^p = G1(z^k) (lines 5 and 6). 0: none, as in the released code. The paper's r: how often a layer is named.
 
@@ -89,7 +91,7 @@ def ilo(
             lr=lr,
             keep="best" if last else carry,
             schedule=ramp_and_cosine,
-            project=_projection(start, spheres, balls[number]),
+            project=_projection(start, spheres, balls[number], math.prod(generator.image_shape)),
             watch=problem.watch,
             name=round_name("ilo", number, len(names)),
         )
@@ -204,11 +206,11 @@ def _preimage(
     return minimise(f, start, steps=steps, lr=lr, schedule=ramp_and_cosine, watch=problem.watch, name=name).kept["z"]
 
 
-def _projection(start: State, spheres: bool, radius: float | None) -> Callable[[Variables], None]:
+def _projection(start: State, spheres: bool, radius: float | None, n: int) -> Callable[[Variables], None]:
     """Latent vectors and noise maps onto their spheres, then h into its l1 ball."""
     axes = {name: 2 if name in ("z", "w") and value.ndim == 3 else 1 for name, value in start.items() if name != "h"}
     to_spheres = on_spheres(start, axes if spheres else {})
-    to_ball = near_start(start, {"h": radius * start["h"][0].numel()} if radius and "h" in start else {})
+    to_ball = near_start(start, {"h": radius * math.sqrt(n)} if radius and "h" in start else {})
 
     def project(variables: Variables) -> None:
         to_spheres(variables)

@@ -195,6 +195,7 @@ def _timed(operator: Spec) -> Spec:
 
 
 def _text(spec: Mapping) -> str:
-    """`bicubic padding=zero scale=4`"""
-    settings = (f"{key}={value}" for key, value in sorted(spec.items()) if key != "name" and value is not None)
+    """`bicubic padding=zero scale=4`: the settings have no spaces in them, so that they can be told apart."""
+    given = ((key, value) for key, value in sorted(spec.items()) if key != "name" and value is not None)
+    settings = (f"{key}={str(value).replace(', ', ',')}" for key, value in given)
     return " ".join([spec["name"], *settings])

@@ -41,10 +41,10 @@ def ordered(
 
 
 def place(context: Context, case: str, x: str) -> float:
-    """The place of a case on the axis of the operator's setting `x`, or of its `noise` or `noise_norm`."""
+    """The place of a case on the axis of an operator's setting `x`, of `noise_norm`, or of 255 times `noise`."""
     spec = context.cases[case]
     if x in ("noise", "noise_norm") and x in spec:
-        return float(spec[x])
+        return float(spec[x]) * (255 if x == "noise" else 1)
     operator: Mapping[str, Any] = spec["operator"]
     if isinstance(operator.get(x), int | float):
         return float(operator[x])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from reprior.acquire.registry import sources
 from reprior.errors import UserError
 from reprior.generators.base import build_generator
 from reprior.generators.stylegan2 import PUBLISHED, StyleGAN2
+from reprior.optimise.per_image import PerImage
 from reprior.planning.messages import checked_spec
 from reprior.planning.weights import known_weights, matching
 from tests.acquire.ada_pickles import Module, pickled
@@ -95,6 +98,82 @@ def test_images_and_gradients_are_those_of_grouped_convolutions() -> None:
     found, expected = (torch.autograd.grad((x * direction).sum(), variables) for x in (ours, theirs))
     for mine, other in zip(found, expected, strict=True):
         torch.testing.assert_close(mine, other, rtol=1e-8, atol=1e-8)
+
+
+def test_a_frozen_generator_gives_the_same_images_and_gradients() -> None:
+    generator = made().requires_grad_(False)
+    for _ in range(2):  # the second time with what the first has kept
+        z = latents(generator).requires_grad_()
+        ours, theirs = generator(z), plain(generator, z)
+        torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-9)
+        found, expected = (torch.autograd.grad(x.square().sum(), z)[0] for x in (ours, theirs))
+        torch.testing.assert_close(found, expected, rtol=1e-8, atol=1e-8)
+
+
+def trained(generator: StyleGAN2) -> StyleGAN2:
+    """After a step of training, and frozen again."""
+    adam = torch.optim.Adam(generator.requires_grad_(True).parameters(), lr=0.1, fused=True)
+    generator(latents(generator)).square().sum().backward()
+    adam.step()
+    return generator.requires_grad_(False)
+
+
+def loaded(generator: StyleGAN2, assign: bool) -> StyleGAN2:
+    held = {name: 1.5 * tensor for name, tensor in generator.state_dict().items()}
+    generator.load_state_dict(held, assign=assign)
+    return generator.requires_grad_(False)
+
+
+def averaged(generator: StyleGAN2) -> StyleGAN2:
+    for parameter in generator.parameters():
+        parameter.lerp_(torch.ones_like(parameter), 0.3)
+    return generator
+
+
+def with_new_data(generator: StyleGAN2) -> StyleGAN2:
+    for parameter in generator.parameters():
+        parameter.data = 1.5 * parameter.data
+    return generator
+
+
+CHANGES: dict[str, Callable[[StyleGAN2], StyleGAN2]] = {
+    "trained": trained,
+    "a copy, trained": lambda generator: trained(copy.deepcopy(generator)),
+    "a copy, averaged": lambda generator: averaged(copy.deepcopy(generator)),
+    "loaded": lambda generator: loaded(generator, assign=False),
+    "loaded as it is": lambda generator: loaded(generator, assign=True),
+    "averaged": averaged,
+    "with new data": with_new_data,
+    "rounded": lambda generator: generator.to(torch.bfloat16).to(torch.float64),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_frozen_generator_keeps_nothing_of_weights_that_have_changed(change: str) -> None:
+    generator = made().requires_grad_(False)
+    z, before = latents(generator), generator(latents(generator))
+    changed = CHANGES[change](generator)
+    fresh = made()
+    fresh.load_state_dict(changed.state_dict())
+    assert torch.equal(changed(z), fresh.requires_grad_(False)(z))
+    assert not torch.allclose(changed(z), before)
+
+
+def test_weights_of_one_call_leave_nothing_behind() -> None:
+    generator, z = made().requires_grad_(False), latents(made())
+    image, network = generator(z), PerImage(generator)
+    rows = torch.stack([network.weights(), 1.5 * network.weights()])
+    found = network(rows, z)
+    torch.testing.assert_close(found[0], image[0], rtol=1e-9, atol=1e-9)
+    assert not torch.allclose(found[1], image[1])
+    assert torch.equal(generator(z), image)
+
+
+def test_a_first_call_without_gradients_does_not_prevent_later_ones() -> None:
+    generator, z = made().requires_grad_(False), latents(made())
+    with torch.inference_mode():
+        generator(z)
+    assert torch.autograd.grad(generator(z.requires_grad_()).sum(), z)[0].any()
 
 
 def test_the_number_of_parameters_is_the_published_one() -> None:

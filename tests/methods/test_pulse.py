@@ -96,7 +96,7 @@ def test_the_best_image_has_the_lowest_loss_and_restarts_keep_it() -> None:
     found = solve(pulse, problem, generator, restarts=2, steps=15)
     alone = pulse(problem, generator, steps=15)
     assert found.loss is not None and alone.loss is not None and alone.trace is not None
-    assert (found.loss <= alone.loss).all()
+    assert (found.loss <= alone.loss * (1 + 1e-9)).all()  # batches of other sizes round otherwise
     torch.testing.assert_close(alone.loss, alone.trace.min(1).values)
 
 

@@ -135,17 +135,20 @@ class StyleGAN2(Generator):
         """w of `gaussian` latents [..., latent]."""
         return nn.functional.leaky_relu(z * self.fit_std + self.fit_mean, 0.2)
 
-    def _style(self, state: State, layer: int) -> Tensor:
-        """The style of a layer: [N, latent]."""
-        return self.styles_of(state["z"][:, layer]) if self.gaussian else state["w"][:, layer]
+    def _styles_at(self, state: State, layers: slice) -> tuple[Tensor, ...]:
+        """The style of each of some layers: [N, latent] each."""
+        w = self.styles_of(state["z"][:, layers]) if self.gaussian else state["w"][:, layers]
+        return w.unbind(1)
 
     def _scale(self, scale: int, state: State) -> State:
         """{w, h, rgb, noises} -> {w, h, rgb, later noises}. Without `rgb` coarser scales add nothing to the image."""
         left = dict(state)
         h = left["h"] if scale else self.constant.expand(len(left[noise_name(0)]), -1, -1, -1)
-        for number in range(max(0, 2 * scale - 1), 2 * scale + 1):  # one convolution at the first scale, then two
-            h = self.convs[number](h, self._style(left, number), left.pop(noise_name(number)))
-        rgb = self.rgbs[scale](h, self._style(left, 2 * scale + 1))
+        first = max(0, 2 * scale - 1)  # one convolution at the first scale, then two
+        *styles, last = self._styles_at(left, slice(first, 2 * scale + 2))
+        for number, style in enumerate(styles, first):
+            h = self.convs[number](h, style, left.pop(noise_name(number)))
+        rgb = self.rgbs[scale](h, last)
         if "rgb" in left:
             rgb = rgb + doubled(left["rgb"])
         return {**left, "h": h, "rgb": rgb}

@@ -12,7 +12,7 @@ from torch.nn import functional
 from reprior.seeds import SHARED, rng_for
 
 _BLUR = (0.125, 0.375, 0.375, 0.125)
-"""The filter (1, 3, 3, 1) with sum 1."""
+"""The filter (1, 3, 3, 1) with sum 1, along each side."""
 _SLOW = 0.01
 """The learning rate of the mapping network, relative to that of the others."""
 _GAIN = math.sqrt(2)
@@ -43,7 +43,7 @@ class Linear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, before] -> [N, after]"""
-        return functional.linear(x, self.weight * self.scale, self.bias * self.rate + self.offset)
+        return torch.addmm(self.bias * self.rate + self.offset, x, self.weight.T, alpha=self.scale)
 
 
 class Conv(nn.Module):
@@ -86,37 +86,50 @@ class MappingNetwork(nn.Module):
 
 
 class Modulated(nn.Module):
-    """A convolution whose weight W is scaled for each image by a style: eq. (1) and, with `demodulate`, eq. (3).
+    """A convolution's weight W that is scaled for each image by a style s: W'_oik = s_i W_oik, eq. (1).
 
-    W'_oik = s_i W_oik and W''_oik = W'_oik / sqrt(sum_ik W'_oik^2 + 1e-8). A convolution is linear, so its input is
-    scaled by s and its output by the root. Images with different styles then share one convolution.
+    A convolution is linear, so its input is scaled instead. Images with different styles then share one convolution.
+    With `up`, the convolution is a transposed one of stride 2.
     """
 
-    def __init__(
-        self, before: int, after: int, kernel: int, latent: int, *, demodulate: bool = True, up: bool = False
-    ) -> None:
+    def __init__(self, before: int, after: int, kernel: int, latent: int, *, up: bool = False) -> None:
         super().__init__()
         self.style = Linear(latent, before, offset=1.0)
         self.weight = nn.Parameter(torch.randn(after, before, kernel, kernel))
-        self.scale = 1 / math.sqrt(before * kernel**2)
-        self.demodulate, self.up = demodulate, up
+        self.scale, self.up = 1 / math.sqrt(before * kernel**2), up
+        self._kept: tuple[Tensor, int, tuple[Tensor, Tensor]] | None = None
 
-    def forward(self, x: Tensor, w: Tensor, gain: float = 1.0) -> Tensor:
-        """x [N, before, s, s], w [N, latent] -> [N, after, s or 2s, ...], times `gain` if demodulated."""
-        s, weight = self.style(w), self.weight * self.scale
-        x = x * s[:, :, None, None]
-        if self.up:
-            x = blurred(functional.conv_transpose2d(x, weight.transpose(0, 1), stride=2))
-        else:
-            x = functional.conv2d(x, weight, padding=weight.shape[-1] // 2)
-        if self.demodulate:
-            squares = weight.square().sum((2, 3))  # [after, before]
-            x = x * (gain * torch.rsqrt(functional.linear(s.square(), squares) + 1e-8))[:, :, None, None]
-        return x
+    def styles(self, w: Tensor) -> Tensor:
+        """s times the scale of W, since s has fewer numbers than W: [N, latent] -> [N, before]"""
+        return self.style(w) * self.scale
+
+    def constants(self) -> tuple[Tensor, Tensor]:
+        """W as its convolution takes it, and sum_k W_oik^2 [after, before].
+
+        Both are kept while W is frozen and unchanged. Only a change through `W.data` is not seen.
+        """
+        weight = self.weight
+        if weight.requires_grad or not isinstance(weight, nn.Parameter):  # in training, or a weight of this call alone
+            self._kept = None  # a fused Adam changes W without counting a version
+            return self._constants()
+        # W's memory is kept, too, so that no later weight can have its address.
+        if self._kept is None or (self._kept[0].data_ptr(), self._kept[1]) != (weight.data_ptr(), weight._version):
+            with torch.inference_mode(False):
+                taken, squares = self._constants()
+                # Otherwise each transposed convolution makes this copy: ten times its own work on small images.
+                taken = taken.contiguous(memory_format=torch.channels_last)
+                self._kept = weight.detach(), weight._version, (taken, squares)
+        return self._kept[2]
+
+    def _constants(self) -> tuple[Tensor, Tensor]:
+        return self.weight.transpose(0, 1) if self.up else self.weight, self.weight.square().sum((2, 3))
 
 
 class StyledConv(nn.Module):
-    """A modulated 3x3 convolution, plus its strength times noise, plus a bias, and a leaky ReLU."""
+    """A modulated 3x3 convolution, plus its strength times noise, plus a bias, and a leaky ReLU.
+
+    The weight is demodulated, eq. (3): W''_oik = W'_oik / sqrt(sum_ik W'_oik^2 + 1e-8). The output is scaled instead.
+    """
 
     def __init__(self, before: int, after: int, latent: int, *, up: bool = False) -> None:
         super().__init__()
@@ -125,22 +138,35 @@ class StyledConv(nn.Module):
         self.bias = nn.Parameter(torch.zeros(after))
 
     def forward(self, x: Tensor, w: Tensor, noise: Tensor) -> Tensor:
-        """x [N, before, ...], w [N, latent], noise [N, 1, side, side] -> [N, after, side, side]"""
-        shift = _GAIN * (self.strength * noise + self.bias[:, None, None])  # [N, after, side, side]
-        return functional.leaky_relu(self.conv(x, w, _GAIN) + shift, 0.2)
+        """x [N, before, s, s], w [N, latent], noise [N, 1, side, side] -> [N, after, side, side]; side is s or 2s"""
+        s, (weight, squares) = self.conv.styles(w), self.conv.constants()
+        x = x * s[:, :, None, None]
+        if self.conv.up:
+            x = blurred(functional.conv_transpose2d(x, weight, stride=2))
+        else:
+            x = functional.conv2d(x, weight, padding=1)
+        root = _GAIN * torch.rsqrt(functional.linear(s.square(), squares) + 1e-8)
+        # All that follows is in place and in the precision of the bias, also where convolutions have bfloat16.
+        x = x * root.to(self.bias)[:, :, None, None]
+        x += (_GAIN * self.bias)[:, None, None]
+        x += _GAIN * self.strength * noise
+        return functional.leaky_relu_(x, 0.2)
 
 
 class ToRGB(nn.Module):
-    """A modulated 1x1 convolution to colours, and a bias."""
+    """A modulated 1x1 convolution to colours, and a bias: for so few colours, a product with a matrix per image."""
 
     def __init__(self, before: int, colours: int, latent: int) -> None:
         super().__init__()
-        self.conv = Modulated(before, colours, 1, latent, demodulate=False)
+        self.conv = Modulated(before, colours, 1, latent)
         self.bias = nn.Parameter(torch.zeros(colours))
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
-        """x [N, before, side, side], w [N, latent] -> [N, colours, side, side]"""
-        return self.conv(x, w) + self.bias[:, None, None]
+        """x [N, before, side, side], w [N, latent] -> [N, colours, side, side], channels last"""
+        matrices = self.conv.weight.flatten(1) * self.conv.styles(w)[:, None]  # [N, colours, before]
+        pixels = x.permute(0, 2, 3, 1).flatten(1, 2)  # [N, side^2, before]
+        found = pixels @ matrices.transpose(1, 2) + self.bias
+        return found.unflatten(1, x.shape[2:]).permute(0, 3, 1, 2)
 
 
 def draw_equalised(network: nn.Module, rng: torch.Generator) -> None:
@@ -172,31 +198,21 @@ def blurred(x: Tensor) -> Tensor:
 
 def smoothed(x: Tensor, around: int, gain: float = 1) -> Tensor:
     """[N, C, s, s] -> [N, C, s + 2 around - 3, ...]: zeros around the image, then the blur."""
-    for dim in (2, 3):
-        padding = _along(around, dim, 0)
-        x = functional.conv2d(x, _blur(x, dim, math.sqrt(gain)), padding=padding, groups=x.shape[1])
-    return x
+    return functional.conv2d(x, _blur(x, gain), padding=around, groups=x.shape[1])
 
 
 def doubled(x: Tensor) -> Tensor:
     """[N, C, s, s] -> [N, C, 2s, 2s]: zeros between the pixels, then the blur, with a gain of 4."""
-    for dim in (2, 3):
-        stride, padding = _along(2, dim), _along(1, dim, 0)
-        x = functional.conv_transpose2d(x, _blur(x, dim, 2), stride=stride, padding=padding, groups=x.shape[1])
-    return x
+    return functional.conv_transpose2d(x, _blur(x, 4), stride=2, padding=1, groups=x.shape[1])
 
 
-def _blur(x: Tensor, dim: int, gain: float) -> Tensor:
-    """The filter along one side, with a gain, for each channel of x: [C, 1, 4, 1] or [C, 1, 1, 4]."""
-    return _filter(gain, x.device, x.dtype).view(1, 1, *_along(4, dim)).expand(x.shape[1], -1, -1, -1)
+def _blur(x: Tensor, gain: float) -> Tensor:
+    """The filter with a gain, for each channel of x: [C, 1, 4, 4]. One pass is faster than one along each side."""
+    return _filter(gain, x.device, x.dtype).expand(x.shape[1], 1, -1, -1)
 
 
 @cache
 def _filter(gain: float, device: torch.device, dtype: torch.dtype) -> Tensor:
-    """The filter, copied to the device once and not in every step: [4]."""
-    return torch.tensor(_BLUR, device=device, dtype=dtype) * gain
-
-
-def _along(count: int, dim: int, other: int = 1) -> tuple[int, int]:
-    """(count, other) for the height, (other, count) for the width."""
-    return (count, other) if dim == 2 else (other, count)
+    """The filter, copied to the device once and not in every step: [4, 4]."""
+    row = torch.tensor(_BLUR, device=device, dtype=dtype)
+    return gain * torch.outer(row, row)

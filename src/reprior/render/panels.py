@@ -81,7 +81,7 @@ def panel_grid(columns: int, filled: Sequence[bool]) -> tuple[Figure, list[Axes]
 def tick(axes: Axes, values: Iterable[float]) -> None:
     """Mark these values on the x axis, and no others: powers of ten would say little on a logarithmic one."""
     places = sorted(set(values))
-    axes.set_xticks(places, [f"{value:.4g}" for value in places], rotation=90 if len(places) > 5 else 0)
+    axes.set_xticks(places, [f"{value:.4g}" for value in places], rotation=90 if len(places) > 6 else 0)
     axes.set_xticks([], minor=True)
 
 

@@ -43,7 +43,7 @@ class Linear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, before] -> [N, after]"""
-        return torch.addmm(self.bias * self.rate + self.offset, x, self.weight.T, alpha=self.scale)
+        return functional.linear(x, self.weight * self.scale, self.bias * self.rate + self.offset)
 
 
 class Conv(nn.Module):

@@ -117,3 +117,10 @@ def test_one_latent_vector_is_refused() -> None:
     assert isinstance(problem_of(generator).operator, Gaussian)
     with pytest.raises(UserError, match="method pulse: the generator has one latent vector"):
         pulse(problem_of(generator), generator)
+
+
+def test_noise_in_each_step_is_refused_where_the_loss_does_not_see_it() -> None:
+    generator = made("stylegan2")
+    problem = replace(problem_of(generator), sna=True, noise=0.1)
+    with pytest.raises(UserError, match="this method has a loss of its own; remove `sna` from its settings"):
+        solve(pulse, problem, generator, steps=2)

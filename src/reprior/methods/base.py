@@ -87,8 +87,8 @@ class Problem:
 
     @property
     def loss_is_used(self) -> bool:
-        """False if the study chose a loss that the method did not use."""
-        return self.losses is DEFAULT or "_loss" in vars(self)
+        """False if the study chose a loss, or noise in each step, and the method did not use it."""
+        return (self.losses is DEFAULT and not self.sna) or "_loss" in vars(self)
 
     def loss(self, x: Tensor, step: int) -> Tensor:
         """The loss of each row in this step: [N, C, H, W] -> [N]. It is ||y - A x||^2 unless the study chooses another.
@@ -200,7 +200,8 @@ def _best_of(
     problem = problem.repeated(restarts) if restarts > 1 else problem
     found = method(problem, *given, **settings)
     if not problem.loss_is_used:
-        raise UserError(f"case {problem.case}: this method has a loss of its own; remove `loss` from its settings")
+        asked = "loss" if problem.losses is not DEFAULT else "sna"
+        raise UserError(f"case {problem.case}: this method has a loss of its own; remove `{asked}` from its settings")
     if restarts == 1:
         return found
     if found.loss is None:

@@ -18,7 +18,7 @@ from torch.nn import functional
 from reprior.errors import UserError
 from reprior.losses import DEFAULT
 from reprior.losses.base import WeightedSum
-from reprior.losses.lpips import LPIPS
+from reprior.losses.lpips import LPIPS, _resizing
 from reprior.losses.squared_error import SquaredError
 from reprior.methods.base import Problem, solve
 from reprior.methods.csgm import csgm
@@ -118,6 +118,11 @@ def test_large_pictures_are_reduced_and_small_ones_enlarged(package: Any, raw: P
     else:
         resize = partial(functional.interpolate, size=side, mode="bicubic")
     torch.testing.assert_close(ours(x, x), expected(package, resize(x), resize(y)), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("height", range(7, 32, 4))
+def test_enlarged_pictures_are_as_high_as_asked_for(height: int) -> None:
+    assert _resizing(torch.zeros(1, 3, height, 40), 256, 32)(torch.zeros(1, 3, height, 40)).shape[2] == 32
 
 
 def test_lpips_repeats_one_channel(package: Any, raw: Path) -> None:

@@ -84,8 +84,8 @@ def _resizing(picture: Tensor, side: int, least: int) -> Callable[[Tensor], Tens
     """[N, C, H, W] -> [N, C, side, side] by a bicubic kernel, if the pictures are larger; or at least `least` high."""
     channels, height, width = picture.shape[1:]
     if min(height, width) < least:
-        factor = least / min(height, width)
-        return partial(functional.interpolate, scale_factor=factor, mode="bicubic", align_corners=False)
+        size = [round(length * least / min(height, width)) for length in (height, width)]
+        return partial(functional.interpolate, size=size, mode="bicubic", align_corners=False)
     if max(height, width) <= side:
         return lambda picture: picture
     if height != width or height % side:

@@ -151,21 +151,22 @@ def _seen(problem: Problem, view: str, black: str) -> Callable[[Tensor], Tensor]
     """What the loss sees of an image [N, C, H, W]: the image itself, or what it is in the released code."""
     picture = problem.operator.picture(problem.y)
     whole = picture is not None and picture.shape[1:] == problem.operator.image_shape
-    filtered = view == "released" and whole
+    kernel = _released_kernel(problem.y, problem.operator.image_shape[0]) if view == "released" and whole else None
     missing = (picture == 0).all(1, keepdim=True) if black == "missing" and whole and picture is not None else None
 
     def see(x: Tensor) -> Tensor:
-        x = _released_filter(x) if filtered else x
+        if kernel is not None:
+            padded = functional.pad(x, (1, 2, 1, 2), mode="reflect")
+            x = functional.conv2d(padded, kernel, groups=len(kernel))
         return x if missing is None else x.masked_fill(missing, 0.0)
 
     return see
 
 
-def _released_filter(x: Tensor) -> Tensor:
+def _released_kernel(like: Tensor, channels: int) -> Tensor:
     """The cubic kernel of a "reduction by 1", between two pixels: -1/16, 9/16, 9/16, -1/16 along each axis."""
-    taps = x.new_tensor([-0.0625, 0.5625, 0.5625, -0.0625])
-    kernel = torch.outer(taps, taps).expand(x.shape[1], 1, 4, 4)
-    return functional.conv2d(functional.pad(x, (1, 2, 1, 2), mode="reflect"), kernel, groups=x.shape[1])
+    taps = like.new_tensor([-0.0625, 0.5625, 0.5625, -0.0625])
+    return torch.outer(taps, taps).expand(channels, 1, 4, 4)
 
 
 def _objective(

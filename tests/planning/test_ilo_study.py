@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from reprior.planning.plan import Plan
+from reprior.planning.plan import Plan, render_spec
 from reprior.planning.resolve import make_plan
 from reprior.planning.yaml_files import read_config
 
@@ -63,6 +63,13 @@ def test_the_demo_does_without_lpips_and_says_so() -> None:
     assert "without the loss lpips" in study.note
     gaps = study.cases["sr-x4"].cell_gaps
     assert set(gaps) == {"csgm-lpips", "csgm-both"} and "download" in gaps["csgm-lpips"]
+
+
+def test_each_study_tells_why_its_own_lpips_is_missing_in_the_demo() -> None:
+    plan = make_plan(ROOT, read_config(ROOT, ["scale=demo"]))
+    for study, metric in (("iagan", "lpips-alex"), ("ilo", "lpips-vgg")):
+        gaps = render_spec(plan, study, "table1")["metric_gaps"]
+        assert list(gaps) == [metric] and "download" in gaps[metric]
 
 
 def test_no_scale_changes_the_images_of_another_study() -> None:

@@ -249,7 +249,7 @@ def render_spec(plan: Plan, study_name: str, artifact_name: str) -> dict[str, An
     study = plan.studies[study_name]
     artifact = study.artifacts[artifact_name]
     cases = [study.cases[name] for name in artifact.settings["cases"]]
-    methods = artifact.settings.get("methods", ())
+    methods, metrics = artifact.settings.get("methods", ()), map(metric_id, study.metrics)
     return {
         "study": study.name,
         "study_title": study.title,
@@ -262,7 +262,7 @@ def render_spec(plan: Plan, study_name: str, artifact_name: str) -> dict[str, An
         "settings": artifact.settings,
         "methods": {method: {"label": study.labels[method]} for method in methods},
         "cases": {case.name: _case_spec(case, methods) for case in cases},
-        "metric_gaps": dict(plan.metric_gaps),
+        "metric_gaps": {name: plan.metric_gaps[name] for name in metrics if name in plan.metric_gaps},
         "folder": study.folder.as_posix(),
     }
 

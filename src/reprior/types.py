@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+try:
+    from pydantic import BeforeValidator, Field
+except ModuleNotFoundError:  # only a plan checks settings, and `make gpu-check` makes none
+
+    def Field(**limits: float) -> Any:  # type: ignore[no-redef] # noqa: N802
+        """The limits of a type, unchecked."""
+        return limits
+
+    def BeforeValidator(function: Any) -> Any:  # type: ignore[no-redef] # noqa: N802
+        """The conversion of a type, unused."""
+        return function
 
 
 def quotient(value: Any) -> Any:
@@ -24,3 +34,5 @@ Count = Annotated[int, Field(ge=1)]
 """A whole number of at least 1."""
 Whole = Annotated[int, Field(ge=0)]
 """A whole number of at least 0."""
+Precision = Literal["float32", "tf32", "bfloat16"]
+"""In which precision networks compute: see `machine/precision.py`."""

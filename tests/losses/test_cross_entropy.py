@@ -112,7 +112,7 @@ def test_another_file_is_not_taken_for_the_classifier(raw: Path, tmp_path: Path)
 def test_the_published_classifier_sees_a_frog_in_an_image_made_to_be_one(shared_data: Path) -> None:
     loss = CrossEntropy(torch.zeros(2, 1), shared_data, label=6)
 
-    def f(variables: Variables, step: int) -> tuple[Tensor, Variables]:
+    def f(variables: Variables, step: Tensor) -> tuple[Tensor, Variables]:
         x = variables["x"].sigmoid()
         return loss(x, x), {"x": x}
 

@@ -171,7 +171,7 @@ def test_a_method_minimises_what_the_study_chose(make_problem: Any, generator: T
 
 def test_a_method_with_a_loss_of_its_own_takes_no_other(make_problem: Any, generator: TinyGenerator) -> None:
     def stubborn(problem: Problem, generator: TinyGenerator, *, steps: int) -> Any:
-        def f(variables: Variables, step: int) -> tuple[Tensor, Variables]:
+        def f(variables: Variables, step: Tensor) -> tuple[Tensor, Variables]:
             x = generator.image(variables["z"])
             return problem.residual(x), {"x": x}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -63,18 +64,22 @@ def test_losses_alone_are_those_in_a_batch(make_problem: Any, generator: Generat
     torch.testing.assert_close(alone.trace, together.trace[2:3], rtol=1e-5, atol=1e-5)
 
 
-def test_draws_depend_on_image_restart_and_step_alone(make_problem: Any, generator: Generator) -> None:
+def test_draws_depend_on_image_and_restart_alone(make_problem: Any, generator: Generator) -> None:
     problem, twice = make_problem(), make_problem().repeated(2)
-    draw = generator.draw_latent
-    together, alone = (p.draw("start", draw) for p in (problem, problem[1:2]))
-    assert torch.equal(together[1:2], alone)
-    assert not torch.equal(together[0], together[1])
-    for step in (None, 0, 3):
-        assert torch.equal(twice.draw("start", draw, step)[::2], problem.draw("start", draw, step))
-        assert torch.equal(twice[2:4].draw("start", draw, step), twice.draw("start", draw, step)[2:4])
-        assert not torch.equal(twice.draw("start", draw, step)[1], twice.draw("start", draw, step)[0])
-    assert not torch.equal(problem.draw("start", draw, 3), problem.draw("start", draw, 4))
-    assert not torch.equal(twice.draw("start", draw, 1)[1], twice.draw("start", draw)[1])
+    start = partial(Problem.draw, role="start", sample=generator.draw_latent)
+    noises = [partial(_noise, step=step) for step in (0, 3)]
+    for draw in (start, *noises):
+        together = draw(problem)
+        assert torch.equal(together[1:2], draw(problem[1:2]))
+        assert not torch.equal(together[0], together[1])
+        assert torch.equal(draw(twice)[::2], together)
+        assert torch.equal(draw(twice[2:4]), draw(twice)[2:4])
+        assert not torch.equal(draw(twice)[1], draw(twice)[0])
+    assert not torch.equal(noises[0](problem), noises[1](problem))
+
+
+def _noise(problem: Problem, step: int) -> torch.Tensor:
+    return problem.step_noise("noise", (3, 5))(torch.tensor(step))
 
 
 @pytest.mark.parametrize("chunk", [1, 3, 4, None])

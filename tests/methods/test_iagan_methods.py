@@ -93,7 +93,7 @@ def test_csgm_takes_the_best_restart_of_each_image(make_problem: Any, generator:
     found = solve(csgm, problem, generator, steps=12, restarts=3)
     each = []
     for restart in range(3):
-        start = problem.draw("start", generator.draw_latent, restart).requires_grad_()
+        start = replace(problem, restarts=(restart,) * 4).draw("start", generator.draw_latent).requires_grad_()
         adam = torch.optim.Adam([start], lr=0.1)
         losses = []
         for _ in range(12):

@@ -26,9 +26,9 @@ START = {"x": torch.linspace(-2, 3, 12).view(4, 3), "w": torch.linspace(0.5, 1.5
 RATES = {"x": 0.1, "w": 0.01}
 
 
-def bumpy(variables: Variables, step: int) -> tuple[Tensor, Mapping[str, Tensor]]:
+def bumpy(variables: Variables, step: Tensor) -> tuple[Tensor, Mapping[str, Tensor]]:
     """A loss with many minima, and noise that depends on the step."""
-    noise = torch.randn(3, generator=rng_for("s", "c", "image", "noise", step))
+    noise = torch.randn(3, generator=rng_for("s", "c", "image", "noise", int(step)))
     x = variables["x"] * variables["w"].sum((1, 2))[:, None] + 0.1 * noise
     return (x.square() + torch.cos(5 * x)).sum(1), {"x": x, "norm": x.norm(dim=1)}
 
@@ -51,7 +51,7 @@ class CutError(Exception):
 
 
 def cut_at(step: int, how: Callable[[], None]) -> Objective:
-    def objective(variables: Variables, now: int) -> tuple[Tensor, Mapping[str, Tensor]]:
+    def objective(variables: Variables, now: Tensor) -> tuple[Tensor, Mapping[str, Tensor]]:
         if now == step:
             how()
         return bumpy(variables, now)
@@ -71,7 +71,7 @@ def test_the_path_is_that_of_adam_on_each_row_alone() -> None:
         losses = []
         for step in range(30):
             adam.zero_grad()
-            loss, _ = bumpy(variables, step)
+            loss, _ = bumpy(variables, torch.tensor(step))
             loss.sum().backward()
             adam.step()
             losses.append(loss.item())
@@ -83,7 +83,7 @@ def test_the_path_is_that_of_adam_on_each_row_alone() -> None:
 def test_a_quadratic_is_minimised_where_its_closed_form_says(centres: list[float], curvature: float) -> None:
     centre = torch.tensor(centres, dtype=torch.float64)[:, None]
 
-    def objective(variables: Variables, step: int) -> tuple[Tensor, Mapping[str, Tensor]]:
+    def objective(variables: Variables, step: Tensor) -> tuple[Tensor, Mapping[str, Tensor]]:
         return curvature * (variables["x"] - centre).square().sum(1) + 7, variables
 
     start = {"x": torch.zeros(len(centre), 1, dtype=torch.float64)}
@@ -109,13 +109,13 @@ def test_best_keeps_the_lowest_loss_of_each_row_and_last_the_last() -> None:
 def test_steps_counts_evaluations_and_the_last_one_moves_nothing() -> None:
     seen: list[int] = []
 
-    def counting(variables: Variables, step: int) -> tuple[Tensor, Mapping[str, Tensor]]:
-        seen.append(step)
+    def counting(variables: Variables, step: Tensor) -> tuple[Tensor, Mapping[str, Tensor]]:
+        seen.append(int(step))
         return bumpy(variables, step)
 
     once = solved(counting, steps=1)
     assert seen == [0]
-    torch.testing.assert_close(once.loss, bumpy(START, 0)[0])
+    torch.testing.assert_close(once.loss, bumpy(START, torch.tensor(0))[0])
     assert once.trace.shape == (4, 1)
 
 
@@ -138,7 +138,7 @@ def test_schedule_scales_every_rate_and_project_holds_after_each_step() -> None:
     def into_box(variables: Variables) -> None:
         variables["x"].clamp_(-0.5, 0.5)
 
-    def watching_x(variables: Variables, step: int) -> tuple[Tensor, Mapping[str, Tensor]]:
+    def watching_x(variables: Variables, step: Tensor) -> tuple[Tensor, Mapping[str, Tensor]]:
         assert step == 0 or variables["x"].abs().max() <= 0.5
         return bumpy(variables, step)
 
@@ -148,7 +148,7 @@ def test_schedule_scales_every_rate_and_project_holds_after_each_step() -> None:
 @pytest.mark.parametrize("keep", ["best", "last"])
 @pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
 def test_a_row_that_is_not_finite_keeps_a_finite_iterate_and_disturbs_no_other(keep: Keep, value: float) -> None:
-    def breaking(variables: Variables, step: int) -> tuple[Tensor, Mapping[str, Tensor]]:
+    def breaking(variables: Variables, step: Tensor) -> tuple[Tensor, Mapping[str, Tensor]]:
         loss, kept = bumpy(variables, step)
         factor = torch.ones(4)
         factor[1] = value if step >= 6 else 1.0
@@ -164,7 +164,7 @@ def test_a_row_that_is_not_finite_keeps_a_finite_iterate_and_disturbs_no_other(k
 
 
 def test_a_gradient_that_is_not_finite_is_noticed() -> None:
-    def kinked(variables: Variables, step: int) -> tuple[Tensor, Mapping[str, Tensor]]:
+    def kinked(variables: Variables, step: Tensor) -> tuple[Tensor, Mapping[str, Tensor]]:
         return variables["x"].abs().sqrt().sum(1), {"x": variables["x"]}
 
     found = minimise(kinked, {"x": torch.tensor([[0.0], [4.0]])}, steps=5, lr=0.1)
@@ -174,7 +174,7 @@ def test_a_gradient_that_is_not_finite_is_noticed() -> None:
 
 
 def test_a_row_that_never_is_finite_gives_its_first_iterate() -> None:
-    def broken(variables: Variables, step: int) -> tuple[Tensor, Mapping[str, Tensor]]:
+    def broken(variables: Variables, step: Tensor) -> tuple[Tensor, Mapping[str, Tensor]]:
         return variables["x"].sum(1) * torch.tensor([1.0, torch.nan]), {"x": variables["x"]}
 
     found = minimise(broken, {"x": torch.tensor([[3.0], [4.0]])}, steps=5, lr=0.1)
@@ -193,8 +193,8 @@ def test_a_resumed_run_ends_as_an_undisturbed_one(tmp_path: Path, keep: Keep, st
         solved(cut_at(step, cut), watch(), keep)
     seen: list[int] = []
 
-    def resumed(variables: Variables, now: int) -> tuple[Tensor, Mapping[str, Tensor]]:
-        seen.append(now)
+    def resumed(variables: Variables, now: Tensor) -> tuple[Tensor, Mapping[str, Tensor]]:
+        seen.append(int(now))
         return bumpy(variables, now)
 
     assert_same(solved(resumed, watch(), keep), solved(keep=keep))
@@ -213,7 +213,7 @@ def test_the_state_at_a_mark_is_that_of_a_run_so_long() -> None:
     assert_same(found, solved())
 
 
-def quadratic(variables: Variables, step: int) -> tuple[Tensor, Mapping[str, Tensor]]:
+def quadratic(variables: Variables, step: Tensor) -> tuple[Tensor, Mapping[str, Tensor]]:
     return variables["x"].square().sum(1), {"x": variables["x"]}
 
 
@@ -269,8 +269,8 @@ def test_a_checkpoint_of_other_settings_is_ignored_and_said(tmp_path: Path, caps
         solved(cut_at(20, cut), Watch(checkpoint=path, every_seconds=0, fingerprint="old"))
     seen: list[int] = []
 
-    def counting(variables: Variables, step: int) -> tuple[Tensor, Mapping[str, Tensor]]:
-        seen.append(step)
+    def counting(variables: Variables, step: Tensor) -> tuple[Tensor, Mapping[str, Tensor]]:
+        seen.append(int(step))
         return bumpy(variables, step)
 
     assert_same(solved(counting, Watch(checkpoint=path, fingerprint="new")), solved())
@@ -289,7 +289,7 @@ def test_checkpoints_go_by_the_clock(tmp_path: Path, monkeypatch: pytest.MonkeyP
     now = 0.0
     saved: list[float] = []
 
-    def ticking(variables: Variables, step: int) -> tuple[Tensor, Mapping[str, Tensor]]:
+    def ticking(variables: Variables, step: Tensor) -> tuple[Tensor, Mapping[str, Tensor]]:
         nonlocal now
         now += 1
         return bumpy(variables, step)

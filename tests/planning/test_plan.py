@@ -508,6 +508,23 @@ def test_noise_can_be_added_in_each_step_only_where_there_is_noise(project: Call
         project(both(asked, drop("cases/sr/noise")))
 
 
+def test_precision_is_of_the_study_or_else_of_the_config_and_float32_is_not_written(
+    project: Callable[..., Plan],
+) -> None:
+    def specs(plan: Plan) -> dict[str, str | None]:
+        return {name: c.spec.get("precision") for name, c in plan.studies["mine"].cases["sr"].cells.items()}
+
+    rounded, exact = put("precision", "bfloat16"), put("methods/csgm/precision", "float32")
+    assert set(specs(project()).values()) == {None}
+    assert project(exact) == project()
+    plan = project(exact, config=rounded)
+    assert specs(plan)["csgm"] is None and specs(plan)["csgm-bp"] is None, "one says so, the other has no steps"
+    assert specs(project(config=rounded))["csgm"] == "bfloat16"
+    assert "networks compute in bfloat16" in plan.studies["mine"].note
+    with pytest.raises(UserError, match="precision"):
+        project(config=put("precision", "float16"))
+
+
 def test_a_metric_that_a_scale_leaves_out_is_a_gap_and_downloads_nothing(project: Callable[..., Plan]) -> None:
     assert project().downloads == ("lpips/alexnet.pth",)
     plan = project(scale=put("metric_gaps", {"lpips": "no network"}))

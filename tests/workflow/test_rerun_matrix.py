@@ -205,6 +205,10 @@ MATRIX: dict[str, tuple[Edit, set[str]]] = {
     "touched_weights": (touched_weights, set()),
     "device": (text("config.yaml", "device: auto", "device: cpu"), set()),
     "checkpoint_seconds": (text("config.yaml", "checkpoint_seconds: 60", "checkpoint_seconds: 30"), set()),
+    "precision": (
+        text("config.yaml", "checkpoint_seconds: 60", "checkpoint_seconds: 60\nprecision: bfloat16"),
+        {*computed("sr/csgm", "sr/csgm-bp", "sr/iagan", *DEBLUR), *RENDERED, *NUMBERS},
+    ),
     "jobs_per_gpu": (text("config.yaml", "jobs_per_gpu: 1", "jobs_per_gpu: 2"), set()),
 }
 

@@ -100,6 +100,7 @@ class Generator(nn.Module, ABC):
         return self._scaled(self(z))
 
     def _scaled(self, x: Tensor) -> Tensor:
+        x = x.float() if x.dtype == torch.bfloat16 else x  # pixels have more than its 8 bits
         low, high = self.native_range
         return (x - low) / (high - low)
 

@@ -16,9 +16,12 @@ from reprior.errors import UserError
 from reprior.generators.base import Generator
 from reprior.losses import DEFAULT
 from reprior.losses.base import WeightedSum
-from reprior.operators.base import Operator
+from reprior.machine.precision import computing_in
+from reprior.operators.base import Operator, in_float32
+from reprior.optimise.step_noise import StepNoise
 from reprior.optimise.watch import Watch
-from reprior.seeds import rng_for
+from reprior.seeds import seed_for
+from reprior.types import Precision
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,8 @@ class Problem:
     """Stochastic noise addition (ILO): whether a loss sees A x with noise of the same kind as y's, new in each step."""
     clip: bool = False
     """Whether y was clipped to [0, 1] after its noise was added."""
+    precision: Precision = "float32"
+    """In which precision networks compute. Variables, Adam's moments, losses and operators are float32."""
     restarts: tuple[int, ...] = ()
     """The restart number of each row. Empty: 0 for all rows."""
 
@@ -61,19 +66,19 @@ class Problem:
         y, ids = self.y.repeat_interleave(restarts, 0), tuple(image for image in self.ids for _ in range(restarts))
         return replace(self, y=y, ids=ids, restarts=tuple(range(restarts)) * len(self))
 
-    def draw(self, role: str, sample: Callable[[torch.Generator], Tensor], step: int | None = None) -> Tensor:
-        """One draw per row, each from its own seed: [N, ...], on the device and in the dtype of y.
+    def draw(self, role: str, sample: Callable[[torch.Generator], Tensor]) -> Tensor:
+        """One draw per row, each from its own seed: [N, ...], on the device and in the dtype of y."""
+        seeds = self._seeds(role)
+        return torch.stack([sample(torch.Generator().manual_seed(seed)) for seed in seeds]).to(self.y)
 
-        Give `step` for a draw that is new in each step.
-        """
-        draws = []
-        for image, restart in zip(self.ids, self.restarts or (0,) * len(self), strict=True):
-            if step is None:
-                draws.append(sample(rng_for(self.study, self.case, image, role, restart)))
-            else:
-                role_here = f"{role}, restart {restart}" if restart else role
-                draws.append(sample(rng_for(self.study, self.case, image, role_here, step)))
-        return torch.stack(draws).to(self.y)
+    def step_noise(self, role: str, shape: Sequence[int]) -> StepNoise:
+        """N(0, 1) that is new in each step, as a function of the step: [N, *shape], on the device of y, in float32."""
+        return StepNoise(self._seeds(role), shape, self.y.device)
+
+    def _seeds(self, role: str) -> list[int]:
+        """A seed per row."""
+        rows = zip(self.ids, self.restarts or (0,) * len(self), strict=True)
+        return [seed_for(self.study, self.case, image, role, restart) for image, restart in rows]
 
     def draw_inputs(self, generator: Generator) -> dict[str, Tensor]:
         """A draw of every input of a generator: {z} and any noise maps, [N, ...] each."""
@@ -90,20 +95,26 @@ class Problem:
         """False if the study chose a loss, or noise in each step, and the method did not use it."""
         return (self.losses is DEFAULT and not self.sna) or "_loss" in vars(self)
 
-    def loss(self, x: Tensor, step: int) -> Tensor:
+    def loss(self, x: Tensor, step: Tensor) -> Tensor:
         """The loss of each row in this step: [N, C, H, W] -> [N]. It is ||y - A x||^2 unless the study chooses another.
 
         Only the noise of `sna` depends on the step, so a method with several rounds counts its steps through them.
         """
-        return self._loss(x, self._measured(x, step))
+        with computing_in("float32", x.device):
+            x = x.to(self.y.dtype)
+            return self._loss(x, self._measured(x, step))
 
-    def _measured(self, x: Tensor, step: int) -> Tensor:
+    def _measured(self, x: Tensor, step: Tensor) -> Tensor:
         """A x: [N, ...]. With `sna` it is measured as y was, with noise of its own."""
         Ax = self.operator.A(x)
         if not self.sna:
             return Ax
-        noisy = Ax + self.noise * self.draw("sna", partial(_normal, Ax.shape[1:]), step)
+        noisy = Ax + self.noise * self._sna_noise(step).to(Ax.dtype)
         return noisy.clamp(0, 1) if self.clip else noisy
+
+    @cached_property
+    def _sna_noise(self) -> StepNoise:
+        return self.step_noise("sna", self.y.shape[1:])
 
     def residual(self, x: Tensor) -> Tensor:
         """||y - A x||^2 of each row: [N, C, H, W] -> [N]."""
@@ -198,7 +209,10 @@ def _best_of(
 ) -> Reconstruction:
     """Run the restarts as extra rows of one batch, each with its own draws, and keep the best one of each image."""
     problem = problem.repeated(restarts) if restarts > 1 else problem
-    found = method(problem, *given, **settings)
+    if problem.precision != "float32":
+        problem = replace(problem, operator=in_float32(problem.operator))
+    with computing_in(problem.precision, problem.y.device):
+        found = method(problem, *given, **settings)
     if not problem.loss_is_used:
         asked = "loss" if problem.losses is not DEFAULT else "sna"
         raise UserError(f"case {problem.case}: this method has a loss of its own; remove `{asked}` from its settings")

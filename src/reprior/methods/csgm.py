@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-import torch
+from torch import Tensor
 
 from reprior.generators.base import Generator
 from reprior.methods.base import Problem, Reconstruction
@@ -31,7 +31,7 @@ def csgm(
     ||.||^2 by the number m of measurements, so their penalty weight is ours / m.
     """
 
-    def f(variables: Variables, step: int) -> tuple[torch.Tensor, Variables]:
+    def f(variables: Variables, step: Tensor) -> tuple[Tensor, Variables]:
         z = variables["z"]
         x = generator.image(z)
         loss = problem.loss(x, step)

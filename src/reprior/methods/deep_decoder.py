@@ -40,7 +40,7 @@ def deep_decoder(
     """
     DD, u = decoder(problem, channels, beside, form)
 
-    def L_DD(variables: Variables, step: int) -> tuple[Tensor, Variables]:
+    def L_DD(variables: Variables, step: Tensor) -> tuple[Tensor, Variables]:
         x = DD(variables["theta"], u)
         return problem.loss(x, step), {"x": x}
 

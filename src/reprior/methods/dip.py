@@ -48,9 +48,10 @@ def dip(
     shape = (input_depth, height, width)
     u = problem.draw("input", lambda rng: torch.rand(shape, generator=rng)) / 10
 
-    def objective(variables: Variables, step: int) -> tuple[Tensor, Variables]:
-        n = problem.draw("input noise", lambda rng: torch.randn(shape, generator=rng), step=step) if noise else 0
-        x = f(variables["theta"], u + noise * n)
+    n = problem.step_noise("input noise", shape)
+
+    def objective(variables: Variables, step: Tensor) -> tuple[Tensor, Variables]:
+        x = f(variables["theta"], u + noise * n(step).to(u.dtype) if noise else u)
         return problem.loss(x, step) / problem.y[0].numel(), {"x": x}
 
     def drawn(rng: torch.Generator) -> Tensor:

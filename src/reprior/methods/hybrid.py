@@ -56,7 +56,7 @@ def hybrid(
     def parts(v: Variables) -> tuple[Tensor, Tensor]:
         return _times(v["alpha"], generator.image(v["z"])), _times(v["beta"], DD(v["theta"], u))
 
-    def L(variables: Variables, step: int) -> tuple[Tensor, Variables]:
+    def L(variables: Variables, step: Tensor) -> tuple[Tensor, Variables]:
         alpha_G, beta_DD = parts(variables)
         H = alpha_G + beta_DD
         H = H.clamp(0, 1) if clamp else H

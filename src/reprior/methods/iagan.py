@@ -38,7 +38,7 @@ def iagan(
         )
     G = PerImage(_Image(generator))
 
-    def f_IA(variables: Variables, step: int) -> tuple[Tensor, Variables]:
+    def f_IA(variables: Variables, step: Tensor) -> tuple[Tensor, Variables]:
         x = G(variables["theta"], variables["z"])
         return problem.loss(x, step), {"x": x, "z": variables["z"]}
 

@@ -177,14 +177,14 @@ def _objective(
     cross: float,
     before: int,
     seen: Callable[[Tensor], Tensor],
-) -> Callable[[Variables, int], tuple[Tensor, Mapping[str, Tensor]]]:
+) -> Callable[[Variables, Tensor], tuple[Tensor, Mapping[str, Tensor]]]:
     """||A G2(z^p) - y||^2, or the study's loss, and the penalty on the latent vectors that later layers see.
 
     `before` is the number of steps in earlier rounds.
     """
     unused = generator.styles_before(layer)
 
-    def f(variables: Variables, step: int) -> tuple[Tensor, Variables]:
+    def f(variables: Variables, step: Tensor) -> tuple[Tensor, Variables]:
         x = generator.image_from({**fixed, **variables}, layer)
         loss = problem.loss(seen(x), before + step)
         if cross:
@@ -199,7 +199,7 @@ def _preimage(
 ) -> Tensor:
     """z^k = argmin ||G1(z^k) - z^p||, from the z^k before: [N, ...]."""
 
-    def f(variables: Variables, step: int) -> tuple[Tensor, Variables]:
+    def f(variables: Variables, step: Tensor) -> tuple[Tensor, Variables]:
         h = generator.features_from({**inputs, **variables}, INPUT, layer)["h"]
         return (h - target).square().flatten(1).sum(1), variables
 

@@ -50,7 +50,7 @@ def pgd_gan(
 def _distance(generator: Generator, w: Tensor, z_penalty: float) -> Objective:
     """The inner loss: how far G(z) is from w [N, C, H, W]."""
 
-    def f(variables: Variables, step: int) -> tuple[Tensor, Variables]:
+    def f(variables: Variables, step: Tensor) -> tuple[Tensor, Variables]:
         z = variables["z"]
         x = generator.image(z)
         distance = _SQUARED_SCALE * (x - w).square().flatten(1).mean(1)

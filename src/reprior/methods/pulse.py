@@ -49,7 +49,7 @@ def pulse(
     start = {name: inputs[name] for name in generator.free(INPUT, noise_scales)}
     m = problem.y[0].numel()
 
-    def f(variables: Variables, step: int) -> tuple[Tensor, Variables]:
+    def f(variables: Variables, step: Tensor) -> tuple[Tensor, Variables]:
         x = generator.image_from({**inputs, **variables}, INPUT)
         mse = problem.residual(x) / m
         fit = mse.clamp_min(eps) if problem.losses is DEFAULT else problem.loss(x, step)

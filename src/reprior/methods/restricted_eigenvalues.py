@@ -44,7 +44,7 @@ def restricted_eigenvalues(
 def _signed_ratio(problem: Problem, generator: Generator, sign: int) -> Objective:
     """sign * r: [N]. Image scales cancel, because A is linear."""
 
-    def f(variables: Variables, step: int) -> tuple[Tensor, Variables]:
+    def f(variables: Variables, step: Tensor) -> tuple[Tensor, Variables]:
         x = generator.image(variables["z1"])
         d = x - generator.image(variables["z2"])  # [N, C, H, W]
         norms = (v.square().flatten(1).sum(1) for v in (problem.operator.A(d), d))

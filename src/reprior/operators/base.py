@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
-from typing import Self
+from collections.abc import Callable
+from typing import Any, Self
 
 import torch
 from torch import Tensor
+
+from reprior.machine.precision import computing_in
 
 
 class Operator(ABC):
@@ -50,3 +54,31 @@ class Operator(ABC):
             if isinstance(value, Tensor):
                 setattr(self, name, value.to(device, dtype) if value.is_floating_point() else value.to(device))
         return self
+
+
+def in_float32(operator: Operator) -> Operator:
+    """The operator for use among networks of lower precision: it computes in float32, and so do its gradients."""
+    forward, adjoint = operator.A, operator.A_adjoint
+    precise = copy.copy(operator)
+    vars(precise).update(
+        A=lambda x: _InFloat32.apply(x, forward, adjoint),
+        A_adjoint=lambda y: _InFloat32.apply(y, adjoint, forward),
+        A_dagger=lambda y: _computed(operator.A_dagger, y),
+    )
+    return precise
+
+
+class _InFloat32(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, linear: Callable[[Tensor], Tensor], adjoint: Callable[[Tensor], Tensor]) -> Tensor:
+        ctx.adjoint, ctx.dtype = adjoint, x.dtype
+        return _computed(linear, x)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        return _computed(ctx.adjoint, gradients[0]).to(ctx.dtype), None, None
+
+
+def _computed(linear: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    with computing_in("float32", x.device):
+        return linear(x.float() if x.dtype == torch.bfloat16 else x)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from reprior.errors import UserError
+from reprior.machine.precision import computing_in
 from reprior.operators.base import Operator
 from reprior.seeds import SHARED, rng_for
 
@@ -29,7 +29,7 @@ def least_norm(
         raise UserError("A_dagger was given measurements that are not finite")
     scale = _norm(y)  # [N]
     y = y / _or_one(scale)[:, None]
-    with _full_float32():
+    with computing_in("float32", y.device):  # TF32 has errors of 1e-3, so no lower tolerance could be reached
         x, used = _sweep(A, A_adjoint, y, tolerance, LIMIT)
         before, residual = _norm(y), y - A(x)
         while (short := _norm(residual) > tolerance).any():
@@ -88,14 +88,3 @@ def _unreached(residual: float, tolerance: float, steps: int) -> str:
         f"operator's tolerance of {tolerance:.1e}; raise `tolerance`, or lower the number of measurements: the nearer "
         "it is to the number of pixels, the worse the operator is conditioned"
     )
-
-
-@contextmanager
-def _full_float32() -> Iterator[None]:
-    """No TF32 inside the block: its products have errors of 1e-3, so no lower tolerance could be reached."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before)

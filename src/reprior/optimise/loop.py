@@ -10,14 +10,15 @@ import torch
 from torch import Tensor
 from torch.optim.adam import adam  # the class `Adam` imports all of torch's compiler: seconds per job
 
+from reprior.optimise.graphs import Replayed
 from reprior.optimise.watch import Watch
 
 __all__ = ["Keep", "Moments", "Objective", "Optimum", "Schedule", "Variables", "minimise"]
 
 Variables = dict[str, Tensor]
 """What is optimised: each tensor has the N problems along its first axis."""
-Objective = Callable[[Variables, int], tuple[Tensor, Mapping[str, Tensor]]]
-"""(variables, step) -> loss [N], and the tensors [N, ...] to keep of this iterate."""
+Objective = Callable[[Variables, Tensor], tuple[Tensor, Mapping[str, Tensor]]]
+"""(variables, step) -> loss [N], and the tensors [N, ...] to keep of this iterate. The step is an integer tensor []."""
 Schedule = Callable[[int, int], float]
 """(step, steps) -> factor on the learning rates in this step."""
 Keep = Literal["best", "last"]
@@ -66,9 +67,9 @@ def minimise(
     """Minimise N losses at once with Adam from `start`: `steps` evaluations, with one update between each.
 
     Rows do not affect each other: the sum of the losses is differentiated, and Adam is elementwise. Nothing here waits
-    for the device.
+    for the device, and each step works on the same tensors in place, so CUDA replays it as a graph (`graphs.py`).
     - `objective`: its random draws must depend on `step` only, so that a resumed run ends like an undisturbed one. It
-      calls its image "x".
+      calls its image "x". It must do the same operations in each step.
     - `lr` may differ between variables. `schedule` maps (step, steps) to a factor on it.
     - `keep` chooses among the finite iterates of a row. If a loss is not finite, the row is `diverged`; if no loss is
       finite, its first iterate is the result.
@@ -77,15 +78,15 @@ def minimise(
     - `watch` can resume the run. It receives the state after the steps that it marks.
     """
     watch = watch or Watch()
-    run = Run(start, steps, lr, keep, carried or {}, watch.marks)
+    run = Run(start, steps, lr, schedule, keep, carried or {}, watch.marks)
+    advance = Replayed(lambda: run.advance(objective, project), name, run.loss.device)
     for step in watch.steps(name, run):
-        loss, kept = objective(run.variables, step)
-        run.record(loss.detach(), kept)
-        if step + 1 < steps:
-            run.descend(loss, schedule(step, steps) if schedule else 1.0)
-            if project is not None:
-                with torch.no_grad():
-                    project(run.variables)
+        if step + 1 == steps:
+            run.evaluate(objective)
+        elif step in watch.marks:
+            run.advance(objective, project)
+        else:
+            advance()
     watch.note(run.parameters, run.marked)
     return run.optimum()
 
@@ -98,6 +99,7 @@ class Run:
         start: Mapping[str, Tensor],
         steps: int,
         lr: float | Mapping[str, float],
+        schedule: Schedule | None,
         keep: Keep,
         carried: Mapping[str, Moments],
         marks: Sequence[int],
@@ -106,7 +108,6 @@ class Run:
             key: value.detach().clone(memory_format=torch.contiguous_format).requires_grad_()
             for key, value in start.items()
         }
-        self.rates = {key: lr[key] if isinstance(lr, Mapping) else lr for key in start}
         self.exp_avg = {key: torch.zeros_like(value, requires_grad=False) for key, value in self.variables.items()}
         self.exp_avg_sq = {key: torch.zeros_like(value, requires_grad=False) for key, value in self.variables.items()}
         self.updates = {key: carried[key].updates if key in carried else 0 for key in start}
@@ -124,33 +125,55 @@ class Run:
         self.kept: dict[str, Tensor] = {}
         first = next(iter(self.variables.values()))
         rows = len(first)
+        self.now = torch.zeros((), dtype=torch.int64, device=first.device)
+        """`step` where the device reads it."""
+        rates = {key: lr[key] if isinstance(lr, Mapping) else lr for key in start}
+        self.rates = rates if schedule is None else _scheduled(rates, schedule, steps, first.device)
+        """Learning rates: numbers, or the tensor [steps] of a schedule."""
         self.loss = torch.full((rows,), torch.inf, dtype=first.dtype, device=first.device)
         self.kept_step = torch.zeros(rows, dtype=torch.int64, device=first.device)
         self.diverged = torch.zeros(rows, dtype=torch.bool, device=first.device)
         self.trace = torch.full((steps, rows), torch.nan, dtype=first.dtype, device=first.device)
+
+    def advance(self, objective: Objective, project: Callable[[Variables], None] | None) -> None:
+        """One whole step, in place: evaluate, record, update, project."""
+        self.descend(self.evaluate(objective))
+        if project is not None:
+            with torch.no_grad():
+                project(self.variables)
+        self.now += 1
+
+    def evaluate(self, objective: Objective) -> Tensor:
+        """The losses [N] of the variables, recorded."""
+        loss, kept = objective(self.variables, self.now)
+        self.record(loss.detach(), kept)
+        return loss
 
     @torch.no_grad()
     def record(self, loss: Tensor, kept: Mapping[str, Tensor]) -> None:
         """Record the losses [N] of this step, and keep the iterates that `keep` selects."""
         finite = loss.isfinite()
         taken = finite if self.keep == "last" else finite & (loss < self.loss)
-        self.trace[self.step] = loss
+        self.trace.index_copy_(0, self.now.view(1), loss[None])
         self.diverged |= ~finite
-        self.loss = torch.where(taken, loss, self.loss)
-        self.kept_step.masked_fill_(taken, self.step)
+        torch.where(taken, loss, self.loss, out=self.loss)
+        torch.where(taken, self.now, self.kept_step, out=self.kept_step)
         for key, value in kept.items():
-            old = self.kept.get(key, value)
-            self.kept[key] = torch.where(taken.view(-1, *[1] * (value.ndim - 1)), value, old)
+            if key not in self.kept:
+                self.kept[key] = value.to(loss.dtype, copy=True)
+            old = self.kept[key]
+            torch.where(taken.view(-1, *[1] * (value.ndim - 1)), value.to(old.dtype), old, out=old)
         if self.step in self.marks:
             here = {"kept": kept, **{name: getattr(self, name) for name in _OF_VARIABLES}}
             for name, tensors in here.items():
                 self.marked |= {f"{self.step}.{name}.{key}": v.detach().clone() for key, v in tensors.items()}
 
-    def descend(self, loss: Tensor, factor: float) -> None:
+    def descend(self, loss: Tensor) -> None:
         """One step of Adam on the sum of the losses, with gradients for the variables only."""
         gradients = torch.autograd.grad(loss.sum(), list(self.variables.values()))
-        counts = {n: torch.full((), float(n + self.step), device=loss.device) for n in set(self.updates.values())}
+        counts = {n: (self.now + n).to(torch.float32) for n in set(self.updates.values())}
         for (key, value), gradient in zip(self.variables.items(), gradients, strict=True):
+            rate = self.rates[key]
             adam(
                 [value.detach()],
                 # The fused kernel reads memory in order, but a gradient may be a view with other strides.
@@ -163,7 +186,7 @@ class Run:
                 amsgrad=False,
                 beta1=0.9,
                 beta2=0.999,
-                lr=self.rates[key] * factor,
+                lr=rate.index_select(0, self.now.view(1))[0] if isinstance(rate, Tensor) else rate,
                 weight_decay=0.0,
                 eps=1e-8,
                 maximize=False,
@@ -192,6 +215,7 @@ class Run:
     def load(self, step: int, state: Mapping[str, Tensor]) -> None:
         """Continue from the state that `tensors` returned after `step` steps."""
         self.step = step
+        self.now.fill_(step)
         for name in ("loss", "kept_step", "diverged", "trace"):
             getattr(self, name).copy_(state[name])
         # Copies, because memory-mapped tensors are not aligned, and alignment may change how sums are rounded.
@@ -203,3 +227,12 @@ class Run:
             for name in _OF_VARIABLES:
                 for key, value in getattr(self, name).items():
                     value.data.copy_(state[f"{name}.{key}"])
+
+
+def _scheduled(rates: Mapping[str, float], schedule: Schedule, steps: int, device: torch.device) -> dict[str, Tensor]:
+    """The learning rate of each step, by variable: [steps]. Adam's kernel on CUDA reads rates in float32."""
+    factors = [schedule(step, steps) for step in range(steps)]
+    dtype = torch.float64 if device.type == "cpu" else torch.float32
+    return {
+        key: torch.tensor([rate * factor for factor in factors], dtype=dtype).to(device) for key, rate in rates.items()
+    }

@@ -11,6 +11,7 @@ from reprior.planning import plugins
 from reprior.planning.messages import checked_spec, nearest, parse, reference
 from reprior.planning.plan import OBSERVATION, Cell, Start
 from reprior.planning.study import Case, OfAll, Scale, Spec, Study, Weight
+from reprior.types import Precision
 
 RESERVED = {OBSERVATION, "original"}
 OF_ALL = tuple(OfAll.model_fields)
@@ -26,6 +27,8 @@ class Cells:
     scale_path: Path
     shares: Mapping[str, float]
     """By plug-in name of a method: the share of its steps that is run."""
+    precision: Precision = "float32"
+    """That of methods with steps, where neither study nor scale says."""
 
     def of(self, name: str, case: Case) -> dict[str, Cell]:
         """The cells of one case, by method."""
@@ -146,7 +149,13 @@ class Cells:
         if name in self.scale.methods:
             override = self.scale.methods[name]
             spec = checked_spec("method", {**spec, **override}, self.scale_path, f"methods.{name}", also=OF_ALL)
-        return spec
+        return self._in_precision(spec)
+
+    def _in_precision(self, spec: Spec) -> Spec:
+        """With the precision, if it is not float32: float32 looks the same whether or not it is written down."""
+        spec, found = dict(spec), spec.get("precision", self.precision if "steps" in spec else "float32")
+        spec.pop("precision", None)
+        return spec if found == "float32" else {**spec, "precision": found}
 
 
 def cell_gaps(cells: Mapping[str, Cell], left_out: Mapping[str, str], loss_gaps: Mapping[str, str]) -> dict[str, str]:

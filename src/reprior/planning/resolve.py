@@ -71,7 +71,7 @@ class _Resolver:
         self.study, self.path = load_study(root, name)
         self.gaps = scale.gaps.get(name, {})
         self.shares = shares(scale, name, self.study)
-        self.cells = Cells(self.study, self.path, scale, scale_path, self.shares)
+        self.cells = Cells(self.study, self.path, scale, scale_path, self.shares, config.precision)
         self.folder = Path(config.results) / config.scale / name
         self.reported = self.path.with_name("reported.csv").relative_to(root)
 
@@ -92,7 +92,7 @@ class _Resolver:
         return StudyPlan(
             name=self.name,
             title=study.title,
-            note=note(self.scale, self.name, study, self.shares),
+            note=note(self.scale, self.name, study, self.shares, self.config.precision),
             folder=self.folder,
             reported=self.reported,
             generators=generators,

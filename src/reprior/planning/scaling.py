@@ -12,6 +12,7 @@ from reprior.planning.matrices import check_unset
 from reprior.planning.messages import checked_spec, reference
 from reprior.planning.plan import StudyPlan
 from reprior.planning.study import Scale, Spec, Study
+from reprior.types import Precision
 
 
 def whole(scale: Scale) -> Scale:
@@ -25,7 +26,7 @@ def substituted(scale: Scale, study: str, dataset: str) -> str | None:
     return next((key for key in (f"{study}/{dataset}", dataset) if key in scale.datasets), None)
 
 
-def note(scale: Scale, name: str, study: Study, cut_steps: Mapping[str, float]) -> str:
+def note(scale: Scale, name: str, study: Study, cut_steps: Mapping[str, float], precision: Precision) -> str:
     """The scale's note and what it cuts in a study: `8 of 64 images; share of the steps: csgm 0.25`."""
     keys = (substituted(scale, name, str(images.dataset.get("name"))) for images in study.images.values())
     used = [scale.datasets[key] for key in keys if key]
@@ -34,7 +35,8 @@ def note(scale: Scale, name: str, study: Study, cut_steps: Mapping[str, float]) 
     given = scale.study_steps.get(name)
     steps = f"{given:.4g}" if given else ", ".join(f"{method} {share:.4g}" for method, share in cut_steps.items())
     share = f"share of the steps: {steps}" if steps and given != 1 else ""
-    changed = (*_operator_notes(scale, study), *_loss_notes(scale, study))
+    rounded = "" if precision == "float32" else f"networks compute in {precision}"
+    changed = (rounded, *_operator_notes(scale, study), *_loss_notes(scale, study))
     return "; ".join(filter(None, [scale.note, *images, share, *changed]))
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from reprior.types import Count, Fraction, Positive, Whole, quotient
+from reprior.types import Count, Fraction, Positive, Precision, Whole, quotient
 
 Spec = dict[str, Any]
 """A plug-in's name and its settings: `{name: bicubic, scale: 4}`."""
@@ -59,6 +59,8 @@ class Config(Strict):
     """Images per job, by generator and device; "" means any."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     jobs_per_gpu: Count = 1
+    precision: Precision = "float32"
+    """In which precision networks compute in methods with steps, where a study does not say."""
     checkpoint_seconds: Count = 60
 
 
@@ -131,6 +133,8 @@ class OfAll(Strict):
     """Stochastic noise addition: what a method's loss sees of its image gets noise as the measurements did."""
     restarts: Count = 1
     """Number of starts, each from a different draw. The result with the lowest loss is kept."""
+    precision: Precision = "float32"
+    """In which precision networks compute. Variables, losses and operators are float32 in any case."""
 
 
 class Weight(Strict):

@@ -56,6 +56,7 @@ def reconstruct(
     )
     settings = dict(method)
     name, losses, sna = settings.pop("name"), settings.pop("loss", DEFAULT), settings.pop("sna", False)
+    precision = settings.pop("precision", "float32")
     problem = Problem(
         y=tensors["y"].to(where),
         operator=operator.to(where, torch.float32),
@@ -68,6 +69,7 @@ def reconstruct(
         sna=sna,
         clip=meta.get("clip", False),
         noise=deviation(meta, tensors["y"]),
+        precision=precision,
     )
     solver = load("method", name)
     begun = {need: _start(Path(start["file"]), start["step"], where) for need, start in (starts or {}).items()}
@@ -95,6 +97,7 @@ def reconstruct(
     machine = {
         "peak_memory_mib": peak_memory_mib(),
         "device": device_name(device),
+        "precision": precision,
         "threads": torch.get_num_threads(),
         "command": command(),
         "versions": versions(),

@@ -2,33 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from reprior.optimise.graphs import Replayed, without_graphs
 from reprior.optimise.loop import Moments, Run, Variables, minimise
 from reprior.optimise.schedules import ramp_and_cosine
+from tests.optimise.waits import Waits
 
-WAITS = {"_local_scalar_dense", "nonzero", "masked_select", "unique_consecutive", "_unique2", "lift_fresh", "equal"}
-"""Operations after which the CPU must wait for a GPU: they return numbers or shapes, or copy a constant there."""
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-
-
-class Waits(TorchDispatchMode):
-    """Collects the operations in its block that would wait for a GPU."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: list[str] = []
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func.overloadpacket.__name__ in WAITS:
-            self.found.append(str(func))
-        return func(*args, **(kwargs or {}))
 
 
 def rows(value: Tensor) -> Tensor:

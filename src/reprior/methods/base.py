@@ -213,10 +213,10 @@ def _best_of(
         problem = replace(problem, operator=in_float32(problem.operator))
     with computing_in(problem.precision, problem.y.device):
         found = method(problem, *given, **settings)
-    found = replace(found, images=found.images.to(problem.y.dtype))
     if not problem.loss_is_used:
         asked = "loss" if problem.losses is not DEFAULT else "sna"
         raise UserError(f"case {problem.case}: this method has a loss of its own; remove `{asked}` from its settings")
+    found = replace(found, images=found.images.to(problem.y.dtype))
     if restarts == 1:
         return found
     if found.loss is None:

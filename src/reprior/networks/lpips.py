@@ -36,23 +36,25 @@ class Backbone:
     def __init__(self, net: str, path: Path, like: Tensor | None = None) -> None:
         self.net = net
         backbone, heads = _weights(net, path)
-        self.backbone = {key: value if like is None else value.to(like) for key, value in backbone.items()}
-        weights = [heads[f"lin{stage}.model.1.weight"] for stage in range(len(LAYERS[net]))]
-        self.heads = [weight if like is None else weight.to(like) for weight in weights]
+        like = torch.empty(0) if like is None else like
+        # Channels last takes 13% less time on a CPU for SqueezeNet (64 pixels), and 5% more for VGG (256 pixels).
+        self.order = torch.channels_last if net == "squeeze" else torch.contiguous_format
+        self.backbone = {key: value.to(like) for key, value in backbone.items()}
+        self.heads = [heads[f"lin{stage}.model.1.weight"].to(like) for stage in range(len(LAYERS[net]))]
+        self.shift, self.scale = torch.tensor((SHIFT, SCALE)).to(like)[:, :, None, None]
 
     def features(self, x: Tensor) -> list[Tensor]:
         """The unit-normalised output of each stage: [N, 3 or 1, H, W] in [0, 1] -> [N, C, h, w] each."""
-        return [_unit(y) for y in _stages(self.net, self.backbone, prepared(x))]
+        x = self._prepared(x).contiguous(memory_format=self.order)
+        return [_unit(y) for y in _stages(self.net, self.backbone, x)]
 
     def distance(self, stage: int, y: Tensor, y0: Tensor) -> Tensor:
         """mean_hw w_l . (y_l - y0_l)^2 of one stage: [N, C, h, w] -> [N]."""
         return ((y - y0).square() * self.heads[stage]).sum(1).flatten(1).mean(1)
 
-
-def prepared(x: Tensor) -> Tensor:
-    """[N, 3, H, W] in [0, 1] -> what the backbones expect. One channel is repeated to three."""
-    shift, scale = (x.new_tensor(values).view(1, 3, 1, 1) for values in (SHIFT, SCALE))
-    return (x * 2 - 1 - shift) / scale
+    def _prepared(self, x: Tensor) -> Tensor:
+        """[N, 3 or 1, H, W] in [0, 1] -> what the backbones expect: [N, 3, H, W]."""
+        return (x * 2 - 1 - self.shift) / self.scale
 
 
 def _unit(y: Tensor) -> Tensor:

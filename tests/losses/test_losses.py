@@ -29,6 +29,7 @@ from reprior.operators.identity import Identity
 from reprior.operators.inpaint import Inpaint
 from reprior.optimise.loop import Variables, minimise
 from tests.methods.conftest import TinyGenerator
+from tests.optimise.waits import Waits
 
 SHAPE = (3, 40, 36)
 
@@ -123,6 +124,14 @@ def test_large_pictures_are_reduced_and_small_ones_enlarged(package: Any, raw: P
 @pytest.mark.parametrize("height", range(7, 32, 4))
 def test_enlarged_pictures_are_as_high_as_asked_for(height: int) -> None:
     assert _resizing(torch.zeros(1, 3, height, 40), 256, 32)(torch.zeros(1, 3, height, 40)).shape[2] == 32
+
+
+def test_lpips_does_not_wait_for_the_device_after_its_start(raw: Path) -> None:
+    A, x = hiding(), pictures(1).requires_grad_()
+    loss = LPIPS(A.A(pictures(2)), A, raw, net="squeeze", least=64)
+    with Waits() as waits:
+        torch.autograd.grad(loss(x, A.A(x)).sum(), x)
+    assert waits.found == []
 
 
 def test_lpips_repeats_one_channel(package: Any, raw: Path) -> None:

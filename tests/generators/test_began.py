@@ -1,12 +1,11 @@
 from __future__ import annotations
 
-from itertools import pairwise
+import copy
 from pathlib import Path
 
 import pytest
 import torch
 from torch.func import functional_call, vmap
-from torch.nn import functional
 
 from reprior.errors import UserError
 from reprior.generators.base import build_generator, load_generator
@@ -132,16 +131,27 @@ def test_weights_of_another_network_are_refused(small: BEGAN, tmp_path: Path, sp
     assert str(weights) in str(error.value)
 
 
-def test_each_block_doubles_by_repeating_pixels(small: BEGAN) -> None:
-    seen: list[torch.Tensor] = []
-    for block in small.blocks:
-        block[0].register_forward_pre_hook(lambda _, given: seen.append(given[0]))
-    small(torch.ones(1, 5))
-    for before, after in pairwise(seen):
-        assert after.shape[-1] == 2 * before.shape[-1]
-        torch.testing.assert_close(
-            functional.avg_pool2d(after, 2).repeat_interleave(2, 2).repeat_interleave(2, 3), after
-        )
+def test_frozen_weights_give_the_same_image_and_gradient(small: BEGAN) -> None:
+    frozen = copy.deepcopy(small.double()).requires_grad_(False)
+    z = torch.rand(2, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(2), requires_grad=True)
+    images, expected = frozen.image(z), small.image(z)
+    torch.testing.assert_close(images, expected, rtol=1e-10, atol=1e-10)
+    found, wanted = (torch.autograd.grad(x.square().sum(), z)[0] for x in (images, expected))
+    torch.testing.assert_close(found, wanted, rtol=1e-10, atol=1e-10)
+
+
+def test_the_sums_of_weights_that_are_kept_are_exact_and_follow_the_weights(small: BEGAN) -> None:
+    frozen = copy.deepcopy(small).requires_grad_(False)
+    z = torch.ones(1, 5)
+    with torch.autocast("cpu", torch.bfloat16):
+        rough = frozen.image(z)
+    torch.testing.assert_close(frozen.image(z), small.image(z))
+    torch.testing.assert_close(rough, small.image(z), rtol=0, atol=0.05 * small(z).abs().max().item())
+    halves = {name: value / 2 for name, value in small.state_dict().items()}
+    for network in (frozen, small):
+        network.load_state_dict(halves)
+    torch.testing.assert_close(frozen.image(z), small.image(z))
+    assert (frozen.image(z) - rough).abs().max() > 1e-3
 
 
 def test_a_spec_builds_the_generator_it_names_and_spares_the_global_random_state() -> None:

@@ -9,7 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from reprior.generators.began import BEGAN
 from reprior.networks.skip import Skip
+from reprior.optimise import per_image
 from reprior.optimise.per_image import PerImage
 
 
@@ -22,6 +24,7 @@ class Mixed(nn.Module):
         self.plain = nn.Conv2d(6, 4, 3, padding=1)
         self.grouped = nn.Conv2d(10, 8, 3, stride=2, padding=1, groups=2, bias=False)
         self.back = nn.ConvTranspose2d(8, 3, 4, 2, 1)
+        self.few = nn.Conv2d(3, 2, (3, 1), padding=(1, 0))
         self.scale = nn.Parameter(torch.tensor(0.7))
         self.register_buffer("blur", torch.full((3, 1, 3, 3), 1 / 9))
 
@@ -32,16 +35,19 @@ class Mixed(nn.Module):
         h = functional.interpolate(
             self.back(functional.leaky_relu(self.grouped(h) * self.scale)), size=(9, 7), mode="bilinear"
         )
-        return functional.conv2d(h, self.blur, groups=3)
+        return self.few(functional.conv2d(h, self.blur, groups=3))
 
 
 @pytest.mark.parametrize(
-    "network, shape", [(Mixed(), (5,)), (Skip(4, 6, 2, 2), (4, 13, 16))], ids=["generator", "skip"]
+    "network, shape",
+    [(Mixed(), (5,)), (Skip(4, 6, 2, 2), (4, 13, 16)), (BEGAN(size=64, channels=4, latent=5), (5,))],
+    ids=["generator", "skip", "began"],
 )
-@pytest.mark.parametrize("together", [True, False])
+@pytest.mark.parametrize("together, large", [(True, 0), (True, 3000), (True, 10**9), (False, 0)])
 def test_outputs_and_gradients_are_those_of_each_network_alone(
-    network: nn.Module, shape: tuple[int, ...], together: bool
+    network: nn.Module, shape: tuple[int, ...], together: bool, large: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(per_image, "_LARGE", large)
     network = copy.deepcopy(network).double()
     frozen = copy.deepcopy(network).requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     rng = torch.Generator().manual_seed(0)
@@ -70,3 +76,17 @@ def test_the_network_itself_is_untouched() -> None:
     stacked(torch.zeros(2, len(before)), torch.ones(2, 5))
     assert torch.equal(stacked.weights(), before)
     torch.testing.assert_close(network(torch.ones(1, 5)), stacked(before[None], torch.ones(1, 5)))
+
+
+@pytest.mark.parametrize("large", [0, 10**9])
+def test_in_bfloat16_outputs_and_gradients_are_near(large: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(per_image, "_LARGE", large)
+    stacked = PerImage(BEGAN(size=64, channels=4, latent=5).requires_grad_(False))
+    weights = stacked.weights().expand(2, -1).clone().requires_grad_()
+    z = torch.rand(2, 5, generator=torch.Generator().manual_seed(0))
+    exact = stacked(weights, z)
+    with torch.autocast("cpu", torch.bfloat16, cache_enabled=False):
+        rough = stacked(weights, z)
+    torch.testing.assert_close(rough.float(), exact, rtol=0, atol=0.02 * exact.abs().max().item())
+    found, wanted = (torch.autograd.grad(x.float().square().sum(), weights)[0] for x in (rough, exact))
+    assert torch.linalg.vector_norm(found - wanted) < 0.05 * torch.linalg.vector_norm(wanted)

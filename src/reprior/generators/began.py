@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from reprior.generators.base import Generator, Stages, State
 from reprior.generators.layouts import from_layout, renamed
+from reprior.networks.doubling import DoublingConv
 from reprior.types import Count
 
 COARSEST = 8
@@ -61,7 +62,7 @@ class BEGAN(Generator):
         self.image_shape = (colours, size, size)
         self.output = output
         self.fc = nn.Linear(latent, channels * COARSEST**2)
-        self.blocks = nn.ModuleList(_block(channels) for _ in range((size // COARSEST).bit_length()))
+        self.blocks = nn.ModuleList(_block(channels, scale > 0) for scale in range((size // COARSEST).bit_length()))
         self.out = nn.Conv2d(channels, colours, 3, padding=1)
 
     def stages(self) -> Stages:
@@ -71,12 +72,9 @@ class BEGAN(Generator):
 
     def _scale(self, scale: int, state: State) -> State:
         """{h} [N, channels, side / 2, side / 2] -> {h} [N, channels, side, side]"""
-        if scale == 0:
-            h = self.fc(state["z"]).unflatten(1, (-1, COARSEST, COARSEST))
-        else:
-            h = functional.interpolate(state["h"], scale_factor=2, mode="nearest")
+        h = self.fc(state["z"]).unflatten(1, (-1, COARSEST, COARSEST)) if scale == 0 else state["h"]
         for conv in self.blocks[scale].children():
-            h = functional.elu(conv(h))
+            h = functional.elu(conv(h), inplace=True)
         return {"h": h}
 
     def _image(self, state: State) -> State:
@@ -93,8 +91,11 @@ class BEGAN(Generator):
         return from_layout(state, layout, {"sunshineatnoon": _from_sunshineatnoon, "anantzoid": _from_anantzoid})
 
 
-def _block(channels: int) -> nn.ModuleList:
-    return nn.ModuleList(nn.Conv2d(channels, channels, 3, padding=1) for _ in range(2))
+def _block(channels: int, doubling: bool) -> nn.ModuleList:
+    convs = [nn.Conv2d(channels, channels, 3, padding=1) for _ in range(2)]
+    if doubling:
+        convs[0] = DoublingConv(channels, channels)
+    return nn.ModuleList(convs)
 
 
 def _from_sunshineatnoon(state: Mapping[str, Any]) -> dict[str, Tensor]:

@@ -36,7 +36,7 @@ def bootstrap_interval(
     plain = np.sort(_to_mean(metric, values))  # so that the order of the images does not matter
     if len(plain) < 2 or not np.isfinite(plain).all():
         return None
-    means = _resamples(len(plain), draws) @ plain / len(plain)
+    means = _resampled_means(plain, draws)
     tail = (1 - level) / 2
     # PSNR falls as the MSE rises: the low quantile of one is the high quantile of the other
     low, high = sorted(_from_mean(metric, np.quantile(means, (tail, 1 - tail))).tolist())
@@ -77,7 +77,7 @@ def _drawn_averages(
         plain = _to_mean(metric, values)
         if len(plain) < 2 or not np.isfinite(plain).all():
             return None
-        means.append(_from_mean(metric, _resamples(len(plain), draws, role) @ plain / len(plain)))
+        means.append(_from_mean(metric, _resampled_means(plain, draws, role)))
     return np.stack(means) if np.isfinite(means).all() else None
 
 
@@ -88,13 +88,27 @@ def _middle(numbers: np.ndarray, level: float) -> tuple[float, float]:
     return low, high
 
 
+def _resampled_means(plain: np.ndarray, draws: int, role: str = "bootstrap") -> np.ndarray:
+    """The mean of the numbers [N] in each resample, [draws]."""
+    blocks = _blocks(_resamples(len(plain), draws, role))
+    return np.concatenate([block @ plain for block in blocks]) / len(plain)
+
+
 @lru_cache(maxsize=2)
-def _resamples(count: int, draws: int, role: str = "bootstrap") -> np.ndarray:
+def _resamples(count: int, draws: int, role: str) -> np.ndarray:
     """How often each image is in each resample, [draws, count]. The same for every metric and method."""
     rng = np.random.default_rng(seed_for(SHARED, SHARED, SHARED, role))
-    drawn = rng.integers(count, size=(draws, count)) + count * np.arange(draws)[:, None]
-    times = np.bincount(drawn.ravel(), minlength=draws * count).reshape(draws, count)
-    return np.asfortranarray(times, dtype=np.float64)
+    times = np.empty((draws, count), dtype=np.uint16)
+    for block in _blocks(times):
+        drawn = rng.integers(count, size=block.shape) + count * np.arange(len(block))[:, None]
+        block[:] = np.bincount(drawn.ravel(), minlength=block.size).reshape(block.shape)
+    return times
+
+
+def _blocks(times: np.ndarray) -> list[np.ndarray]:
+    """Views of some rows each: as float64, all rows for 10,000 images would take 800 MB, and one block takes 8 MB."""
+    rows = max(1, 2**20 // times.shape[1])
+    return [times[first : first + rows] for first in range(0, len(times), rows)]
 
 
 def _to_mean(metric: str, values: Iterable[float]) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -87,9 +87,8 @@ def checked_spec(kind: plugins.Kind, spec: Spec, path: Path, key: str, also: tup
     return {"name": name, **{k: spec[k] for k in also if k in spec}, **model.model_dump()}
 
 
-def reference(name: str, known: Iterable[str], path: Path, key: str, what: str) -> str:
+def reference(name: str, known: Collection[str], path: Path, key: str, what: str) -> str:
     """`name` if it is one of `known`; else UserError that names the nearest one."""
-    known = list(known)
     if name not in known:
         raise UserError(f"{path}: {key}: there is no {what} '{name}'{nearest(name, known)}")
     return name

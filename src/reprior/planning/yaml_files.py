@@ -63,7 +63,7 @@ def read_config(root: Path, given: Iterable[str]) -> dict[str, Any]:
 
 def load_study(root: Path, name: str) -> tuple[Study, Path]:
     """A study and its file."""
-    known = (path.parent.name for path in (root / "studies").glob("*/study.yaml"))
+    known = [path.parent.name for path in (root / "studies").glob("*/study.yaml")]
     reference(name, known, root / "config.yaml", "studies", "study")
     path = root / "studies" / name / "study.yaml"
     if name in ("report", "logs"):
@@ -75,7 +75,7 @@ def load_study(root: Path, name: str) -> tuple[Study, Path]:
 
 def load_scale(root: Path, name: str) -> tuple[Scale, Path]:
     """A scale and its file."""
-    known = (path.stem for path in (root / "scales").glob("*.yaml"))
+    known = [path.stem for path in (root / "scales").glob("*.yaml")]
     reference(name, known, root / "config.yaml", "scale", "scale")
     path = root / "scales" / f"{name}.yaml"
     return read_model(path, Scale), path

@@ -8,7 +8,7 @@ import pytest
 import torch
 from scipy import stats
 
-from reprior.optimise.step_noise import StepNoise
+from reprior.optimise.step_noise import StepNoise, _uniform
 from reprior.seeds import seed_for
 
 CPU = torch.device("cpu")
@@ -54,6 +54,16 @@ def test_it_is_standard_normal_and_independent_between_steps_and_images() -> Non
     halves = torch.cat(rows.chunk(2, 1))  # the two numbers of a pair, too
     correlation = torch.corrcoef(halves) - torch.eye(len(halves))
     assert correlation.abs().max() < 5 / math.sqrt(halves.shape[1])
+
+
+def test_no_bits_give_a_number_without_logarithm() -> None:
+    lowest, highest = -(2**63) + 2**31, 2**63 - 1 - 2**31  # both halves: 0x80000000, or 0x7fffffff
+    for number in _uniform(torch.tensor([lowest, highest, 0, -1])):
+        assert number.min() > 0 and number.max() <= 1
+    first, _ = _uniform(torch.tensor([lowest]))
+    assert first.item() == 2.0**-25
+    found = StepNoise([7], (2**22,), CPU)
+    assert all(found(torch.tensor(step)).isfinite().all() for step in range(16))
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

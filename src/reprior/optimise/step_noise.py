@@ -54,7 +54,8 @@ def _mixed(z: Tensor) -> Tensor:
 def _uniform(bits: Tensor) -> tuple[Tensor, Tensor]:
     """64 bits as two numbers in (0, 1]: 24 bits of the upper and of the lower half, as float32 holds no more."""
     lower, upper = (half >> 8 for half in bits.view(torch.int32).view(-1, 2).unbind(1))  # -2^23 to 2^23 - 1
-    first, second = (half.to(torch.float32).add_(2**23 + 0.5).mul_(2.0**-24) for half in (upper, lower))
+    # One sum of 2^23 + 1/2 would be rounded to 2^23, and the least number to 0, which has no logarithm.
+    first, second = (half.to(torch.float32).add_(2**23).add_(0.5).mul_(2.0**-24) for half in (upper, lower))
     return first, second
 
 

@@ -1,4 +1,5 @@
-# Targets for people; `make` lists them. All use .venv, which is made from the lock files if it is missing or outdated.
+# Targets for people; `make` lists them. All but gpu-check use .venv, which is made from the lock files if it is missing
+# or outdated.
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
@@ -13,15 +14,16 @@ TORCH ?= $(or $(shell cat .venv/.installed 2>/dev/null),locked)
 TESTERS := $(if $(filter all,$(CORES)),$(shell nproc),$(CORES))
 PYTEST_FLAGS ?=
 LOCK_FLAGS ?=
+GPU_CHECK ?=
 
 INSTALLED := .venv/.installed
 ACTIVATE := export PATH="$(CURDIR)/.venv/bin:$$PATH";
 REPORT := results/demo/report/index.html
 
-.PHONY: help demo small test lint lint-style lint-types lint-rules format bench lock clean distclean
+.PHONY: help demo small test lint lint-style lint-types lint-rules format bench gpu-check lock clean distclean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 	@echo "Settings: CORES=$(CORES) PYTHON=$(PYTHON) INSTALLER=uv|pip TORCH=locked|cpu|installed (see envs/install.sh)"
 
 demo: $(INSTALLED) ## install, run the whole demo, say where the report is
@@ -54,8 +56,12 @@ format: $(INSTALLED) ## rewrite code and rules in the house style
 	@$(ACTIVATE) ruff format .
 	@$(ACTIVATE) snakefmt Snakefile workflow
 
-bench: $(INSTALLED) ## measure the speed of the optimisation loop
-	@$(ACTIVATE) python benchmarks/bench.py
+bench: $(INSTALLED) ## measure how near each method is to the limit of this machine, at 64 pixels
+	@$(ACTIVATE) python benchmarks/limits.py --sizes 64 --print
+
+# Installs nothing: a machine with a GPU may have its own torch.
+gpu-check: ## what only a GPU can tell, in ten minutes (docs/gpu.md)
+	@$(or $(wildcard .venv/bin/python),$(PYTHON)) benchmarks/gpu_check $(GPU_CHECK)
 
 lock: $(INSTALLED) ## remake the lock files (newest versions: LOCK_FLAGS=--upgrade)
 	@envs/lock.sh $(LOCK_FLAGS)

@@ -6,6 +6,12 @@ The results are the rows of benchmarks/step_times.csv, which `reprior plan` read
 the jobs do, on random images. Generators have untrained weights, so no download is needed except LPIPS's. The batch is
 the plan's; it is halved until it fits into memory. Kinds that the table already has for this device are skipped, unless
 `--again` is given. Each row is written as soon as it is measured.
+
+    python benchmarks/measure_steps.py --add results/gpu-check/step_times.csv
+    python benchmarks/measure_steps.py --config scale=full --list benchmarks/full_scale_kinds.json
+
+`make gpu-check` measures, too, on machines where a plan cannot be made. `--add` takes its rows into the table, and
+`--list` writes the kinds of work that it measures.
 """
 
 from __future__ import annotations
@@ -20,16 +26,17 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from reprior.planning.plan import Plan
-from reprior.planning.resolve import make_plan
-from reprior.planning.step_times import TABLE, Row, Work, read_rows, tasks, write_rows
-from reprior.planning.yaml_files import read_config
+if TYPE_CHECKING:  # imported in functions below, since `make gpu-check` has no pydantic
+    from reprior.planning.plan import Plan
+    from reprior.planning.step_times import Work
 
 ROOT = Path(__file__).resolve().parent.parent
+TABLE = ROOT / "benchmarks/step_times.csv"
 Run = Callable[[int, int], object]
 """(images, steps): does the work that is timed."""
 
@@ -44,18 +51,82 @@ def main() -> None:
     parser.add_argument("--images", type=int, help="at most this number in a batch")
     parser.add_argument("--memory", type=float, metavar="GIB", help="limit of the memory of each process")
     parser.add_argument("--seconds", type=float, default=1.0, help="minimum time for the steps of each kind")
-    parser.add_argument("--table", type=Path, default=ROOT / TABLE)
+    parser.add_argument("--table", type=Path, default=TABLE)
+    parser.add_argument("--list", type=Path, metavar="FILE", help="only write which kinds of work reconstruct, as JSON")
+    parser.add_argument("--add", type=Path, metavar="FILE", help="only take the rows of another table into the table")
     parser.add_argument("--job", type=json.loads, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.job is None:
-        measure_all(options)
-    else:
+    if options.job is not None:
         print(json.dumps(globals()[options.job.pop("call")](**options.job)))
+    elif options.add is not None:
+        add(options.add, options.table)
+    elif options.list is not None:
+        options.list.write_text(as_text(listed(planned(options.config))))
+    else:
+        measure_all(options)
+
+
+def planned(config: list[str]) -> Plan:
+    """The plan of this checkout."""
+    from reprior.planning.resolve import make_plan
+    from reprior.planning.yaml_files import read_config
+
+    return make_plan(ROOT, read_config(ROOT, config))
+
+
+def add(path: Path, table: Path) -> None:
+    """Take the rows of `path` into the table. They replace rows of the same work and device."""
+    from reprior.planning.step_times import read_rows, write_rows
+
+    rows = read_rows(path)
+    if not rows:
+        raise SystemExit(f"{path}: no rows there")
+    write_rows(table, [*read_rows(table), *rows])
+    print(f"{table}: {len(rows)} rows added")
+
+
+def listed(plan: Plan) -> dict[str, Any]:
+    """Every kind of work that reconstructs, and its specs by the text that the table has for them.
+
+    `kinds` are lists: positions of method, generator and operator in `specs`, size, channels, images of the largest
+    batch, and images x steps in the whole plan.
+    """
+    from reprior.planning.step_times import tasks
+
+    specs: dict[str, dict[str, Any]] = {"method": {}, "generator": {}, "operator": {}}
+    kinds: dict[tuple[int, ...], list[int]] = {}
+    for task in tasks(plan):
+        if task.work.stage != "reconstruct":
+            continue
+        work, key = task.work, task.work.key
+        specs["method"].setdefault(key.method, work.method)
+        specs["generator"].setdefault(key.generator, {"generator": work.generator, "networks": dict(work.networks)})
+        specs["operator"].setdefault(key.operator, work.operator)
+        places = (list(specs[name]).index(getattr(key, name)) for name in specs)
+        counts = kinds.setdefault((*places, work.size, work.channels), [0, 0])
+        counts[0] = max(counts[0], *task.batches)
+        counts[1] += task.images * task.steps
+    return {
+        "specs": {name: [list(pair) for pair in found.items()] for name, found in specs.items()},
+        "kinds": [[*kind, *counts] for kind, counts in kinds.items()],
+    }
+
+
+def as_text(content: dict[str, Any]) -> str:
+    """JSON with one kind of work, or one spec, per line."""
+
+    def lines(values: Iterable[Any]) -> str:
+        return "[\n" + ",\n".join(map(json.dumps, values)) + "\n]"
+
+    specs = ",\n".join(f"{json.dumps(name)}: {lines(found)}" for name, found in content["specs"].items())
+    return f'{{"specs": {{\n{specs}\n}},\n"kinds": {lines(content["kinds"])}}}\n'
 
 
 def measure_all(options: argparse.Namespace) -> None:
     """Measure every requested kind of work of the plan, each in its own process."""
-    plan = make_plan(ROOT, read_config(ROOT, options.config))
+    from reprior.planning.step_times import Row, read_rows, write_rows
+
+    plan = planned(options.config)
     devices = {"reconstruct": in_process({"call": "device_name", "device": options.device}, options.threads)}
     wanted = kinds(plan, options.only)
     for number, (work, images) in enumerate(wanted, 1):
@@ -96,6 +167,8 @@ def job(work: Work, images: int, plan: Plan, options: argparse.Namespace) -> dic
 
 def kinds(plan: Plan, only: str) -> list[tuple[Work, int]]:
     """Each kind of work once, with its largest batch in the plan."""
+    from reprior.planning.step_times import tasks
+
     found: dict[Any, tuple[Work, int]] = {}
     for task in tasks(plan):
         key, images = task.work.key, max(task.batches)
@@ -131,6 +204,7 @@ def measured(
     from reprior.machine.devices import chosen_device
     from reprior.machine.facts import peak_memory_mib
     from reprior.machine.memory import keep_freed_memory
+    from reprior.planning.step_times import Work
 
     if memory is not None:
         limit_memory(memory)
@@ -143,24 +217,29 @@ def measured(
         numbers["start_seconds"] = _digits(clock.now())
     else:
         run = reconstruction(what, images, where, raw) if what.stage == "reconstruct" else evaluation(what, images, raw)
-        numbers = {"bytes": 0, **timed(run, images, clock, target)}
+        numbers = {"bytes": 0, **timed(run, images, clock, target, fewest(where))}
     return {**numbers, "peak_mib": round(peak_memory_mib(), 1), "torch": torch.__version__}
 
 
-def timed(run: Run, images: int, clock: Clock, target: float) -> dict[str, Any]:
-    """Seconds per step, from runs of one step and of more steps. The extra time of the very first run is the start."""
+def fewest(device: Any) -> int:
+    """Steps of a short run. On CUDA they include those before the loop records its graph, and the recording."""
+    return 6 if device.type == "cuda" else 1
+
+
+def timed(run: Run, images: int, clock: Clock, target: float, few: int = 1) -> dict[str, Any]:
+    """Seconds per step, from runs of `few` steps and of more. The extra time of the very first run is the start."""
     lost = 0.0
     while True:
         tried = clock.now()
         try:
-            run(images, 1)
+            run(images, few)
             first = clock.now()
-            run(images, 1)
+            run(images, few)
             short = clock.now() - first
-            more = min(max(2, round(target / max(short, 1e-3))), 200)
-            run(images, 1 + more)
+            more = min(max(2, round(target * few / max(short, 1e-3))), 200)
+            run(images, few + more)
             step = max(clock.now() - first - 2 * short, 0.0) / more
-            start = max(first - lost - short, 0.0)
+            start = max(first - lost - few * step, 0.0)
             return {"images": images, "seconds": _digits(step / images), "start_seconds": _digits(start)}
         except (RuntimeError, MemoryError) as error:  # on a CPU, torch has no special class for lack of memory
             if images == 1 or "memory" not in str(error):
@@ -234,18 +313,24 @@ def reconstruction(work: Work, images: int, device: Any, raw: str) -> Run:
 
 def with_matrix(work: Work) -> dict[str, Any]:
     """The operator of the work. If it needs a designed matrix, with a file of random orthonormal rows."""
+    operator = dict(work.operator or {})
+    if "matrix" in operator:
+        operator["matrix"] = str(random_matrix(work.channels * work.size**2))
+    return operator
+
+
+@lru_cache
+def random_matrix(n: int) -> Path:
+    """A file of random orthonormal rows of n values, made once in a process."""
     import torch
 
     from reprior.machine.files import save_tensors
     from reprior.operators.designed import MOST
 
-    operator = dict(work.operator or {})
-    if "matrix" in operator:
-        n = work.channels * work.size**2
-        rows = torch.linalg.qr(torch.randn(n, min(n, MOST)))[0].T
-        operator["matrix"] = str(Path(tempfile.mkdtemp(prefix="reprior-"), "matrix.safetensors"))
-        save_tensors(Path(operator["matrix"]), {"rows": rows.contiguous()})
-    return operator
+    rows = torch.linalg.qr(torch.randn(n, min(n, MOST)))[0].T
+    path = Path(tempfile.mkdtemp(prefix="reprior-"), "matrix.safetensors")
+    save_tensors(path, {"rows": rows.contiguous()})
+    return path
 
 
 def decoder_start(problem: Any, generator: Any, settings: Mapping[str, Any]) -> Any:

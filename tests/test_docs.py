@@ -94,8 +94,8 @@ def test_the_readme_links_to_every_document() -> None:
 def test_every_make_target_exists(document: str) -> None:
     text = text_of(document)
     code = CODE.findall(FENCE.sub("", text)) + [line for block in blocks(document) for line in block.body.splitlines()]
-    named = {match[1] for line in code if (match := re.match(r"make ([a-z]+)\b", line))}
-    targets = set(re.findall(r"^([a-z]+):", text_of("Makefile"), re.MULTILINE))
+    named = {match[1] for line in code if (match := re.match(r"make ([a-z-]+)\b", line))}
+    targets = set(re.findall(r"^([a-z-]+):", text_of("Makefile"), re.MULTILINE))
     assert named <= targets
     assert {"demo", "test"} <= targets
 

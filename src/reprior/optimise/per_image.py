@@ -50,7 +50,7 @@ class PerImage:
 
 
 class _Folding(TorchFunctionMode):
-    """Runs the costly operations with channels last in memory: see benchmarks/bench.py.
+    """Runs the costly operations with channels last in memory: see docs/benchmarks.md.
 
     The images are folded into the channels, in the order of `_Folded`, or lie one after the other if their feature maps
     are large. `vmap` alone also folds them, but orders memory by image and then by channel. Convolutions with one group
@@ -122,7 +122,7 @@ class _Convolve(torch.autograd.Function):
 
 
 def _convolution_of(x: Tensor, weight: Tensor, geometry: tuple[Any, ...]) -> type[torch.autograd.Function]:
-    """The fastest form for x [n, B, C, H, W] and weight [n, O, I, h, w]: see benchmarks/bench.py."""
+    """The fastest form for x [n, B, C, H, W] and weight [n, O, I, h, w]: see docs/benchmarks.md."""
     stride, padding, dilation, transposed, _, groups = geometry
     values = x.shape[1:].numel() * (stride[0] * stride[1] if transposed else 1)
     if x.device.type != "cpu" or values < _LARGE:

@@ -1,0 +1,1 @@
+"""`make gpu-check`: see `__main__.py` and docs/gpu.md."""

@@ -1,0 +1,321 @@
+"""How near each method is to what this machine can do at most. Writes the table of docs/benchmarks.md.
+
+    python benchmarks/limits.py --threads 1 --sizes 64 128 --print
+    python benchmarks/limits.py --threads 1 --write
+
+- **Operations**: floating-point operations of the matrix products and convolutions, those of A included, in one step on
+  one image: the loss, and its gradient for what is optimised alone. Counted on the plain form (`workloads.py`), so they
+  do not depend on how our code computes.
+- **Bytes**: the least that a step on one image must move. Each optimised value, its gradient and Adam's two moments are
+  read and written once. Each tensor that the plain form saves for its gradient is written once and read once. Weights
+  and matrices that the images of a batch share are read once for all of them.
+- **Time they allow**: operations / rate of a matrix product, or bytes / rate of a copy, whichever is longer, since a
+  machine can do both at once. Both rates are medians of the same run.
+- **Our time**: (t(few + steps) - t(few)) / steps, so that neither the start nor the end of a method counts. The plain
+  form is measured in the same way.
+
+Where our code needs fewer operations or saves less than the plain form, the share may exceed 100 %.
+
+Every number is the median of rounds, in which all forms of a workload and both rates are measured by turns. A workload
+ends before its last round if it has had three rounds and more than `--minutes`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from measure_steps import device_name
+from reprior.machine.memory import keep_freed_memory
+from workloads import BATCH, WORKLOADS, Round, Workload, selected
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCUMENT = ROOT / "docs/benchmarks.md"
+BEGIN, END = "<!-- limits: begin -->", "<!-- limits: end -->"
+MATRIX = 2048
+"""Side of the matrices of the measured product."""
+COPIED = 2**30
+"""Bytes of the measured copy: more than caches hold."""
+WORK, MOST_STEPS = 100e9, 8
+"""Each measured time is of so many operations in all, but of one step at least and of eight at most."""
+LEAST_ROUNDS = 3
+ENOUGH = 0.5
+"""The share of the limit below which a row needs a sentence."""
+COLUMNS = (
+    "method",
+    "size",
+    "network",
+    "images",
+    "GFLOP",
+    "MB",
+    "time they allow [ms]",
+    "our time [ms]",
+    "share",
+    "faster than plain",
+)
+DEFINITIONS = """\
+Each row is one step on one image in a batch of so many *images*, with random weights (`benchmarks/limits.py`).
+
+- *GFLOP*: operations of the matrix products and convolutions that the method needs, counted on its plain form.
+- *MB*: the least that must move. Optimised values, gradients and Adam's moments are read and written once; what the
+  plain form saves for the gradient is written once and read once; weights that a batch shares are read once for all.
+- *Time they allow*: operations / rate of a matrix product, or bytes / rate of a copy, whichever is longer.
+- *Share*: the time they allow / our time. It may exceed 100% where our code needs less than the plain form.
+- *Plain*: one image at a time, gradients for all weights, default memory format, default `torch.optim.Adam`.
+"""
+
+WHY: Mapping[str | tuple[str, int], str] = {}
+"""Why a method, or a method at one size, is below half of its limit."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one step on one image takes."""
+
+    operations: float
+    moved: float
+    """Bytes."""
+
+
+@dataclass(frozen=True)
+class Times:
+    """Median seconds of one step on one image."""
+
+    ours: float
+    plain: float
+    rounds: int
+
+
+@dataclass(frozen=True)
+class Rates:
+    """What the machine can do in a second."""
+
+    operations: float
+    moved: float
+    """Bytes."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the table."""
+
+    workload: Workload
+    cost: Cost
+    times: Times
+
+    def allowed(self, rates: Rates) -> float:
+        """Seconds of one step on one image at the limit."""
+        return max(self.cost.operations / rates.operations, self.cost.moved / rates.moved)
+
+    def share(self, rates: Rates) -> float:
+        """The share of the limit."""
+        return self.allowed(rates) / self.times.ours
+
+    @property
+    def why(self) -> str | None:
+        """The sentence that says why it is far from its limit."""
+        return WHY.get((self.workload.method, self.workload.size)) or WHY.get(self.workload.method)
+
+
+def main() -> int:
+    """Measure, print or write; 1 if a row has to be explained and is not."""
+    options = _options()
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    keep_freed_memory()  # as jobs do
+    clock = Clock(options.device)
+    rows = []
+    for workload in selected(options.methods, options.sizes):
+        cost = counted(workload)
+        steps = steps_of(workload, cost)
+        rows.append(Row(workload, cost, measured(workload, clock, steps, options.repeats, options.minutes)))
+        print(f"{workload.name}: {rows[-1].times}", file=sys.stderr, flush=True)
+    rates = clock.rates()
+    text = report(rows, rates, machine_line(options.device, rates))
+    if options.print or not options.write:
+        print(text)
+    unexplained = [row for row in rows if row.share(rates) < ENOUGH and row.why is None]
+    for row in unexplained:
+        print(f"{row.workload.name}: {row.share(rates):.0%} of its limit, and WHY has no sentence", file=sys.stderr)
+    if unexplained:
+        return 1
+    if options.write:
+        DOCUMENT.write_text(replaced(DOCUMENT.read_text(), text))
+    return 0
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--methods", nargs="+", default=[], choices=sorted({each.method for each in WORKLOADS}))
+    parser.add_argument("--sizes", nargs="+", type=int, default=[], choices=sorted(BATCH))
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int, help="of torch; its default if not given")
+    parser.add_argument("--repeats", type=int, default=7, help="rounds")
+    parser.add_argument("--minutes", type=float, default=5.0, help="after which a workload has no more rounds")
+    parser.add_argument("--write", action="store_true", help="the table into docs/benchmarks.md")
+    parser.add_argument("--print", action="store_true", help="the table; this is the default")
+    return parser.parse_args()
+
+
+def counted(workload: Workload) -> Cost:
+    """The mean over the rounds of a method. Nothing is computed: tensors on the device `meta` have only shapes."""
+    costs = [_counted(each, workload.images) for each in workload.ready("meta", 1).rounds()]
+    return Cost(*(statistics.mean(getattr(cost, name) for cost in costs) for name in ("operations", "moved")))
+
+
+def _counted(each: Round, images: int) -> Cost:
+    for weight in each.fixed:
+        weight.requires_grad_(False)
+    known = {_storage(tensor) for tensor in (*each.variables, *each.fixed)}
+    saved: dict[int, Tensor] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        saved[_storage(tensor)] = tensor
+        return tensor
+
+    with FlopCounterMode(display=False) as counter:
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            loss = each.loss(0)
+        if each.variables:
+            loss.backward(inputs=each.variables)
+    moved = 4 * 2 * _bytes(each.variables) + _bytes(each.fixed) / images
+    moved += 2 * sum(tensor.untyped_storage().nbytes() for key, tensor in saved.items() if key not in known)
+    return Cost(counter.get_total_flops(), moved)
+
+
+def _storage(tensor: Tensor) -> int:
+    return tensor.untyped_storage()._cdata
+
+
+def _bytes(tensors: Sequence[Tensor]) -> int:
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
+class Clock:
+    """Measures seconds, and the machine's two rates beside everything else."""
+
+    def __init__(self, device: str, matrix: int = MATRIX, copied: int = COPIED) -> None:
+        self.device = device
+        self.few = 6 if device.startswith("cuda") else 1  # CUDA records a step as a graph after the first ones
+        a = torch.rand(matrix, matrix, device=device)
+        source = torch.zeros(copied // 4, device=device)
+        target = torch.empty_like(source)
+        self.rating: tuple[Callable[[], object], ...] = (lambda: a @ a, lambda: target.copy_(source))
+        self.amounts = (2 * matrix**3, 2 * copied)  # a copy reads and writes
+        self.times: list[tuple[float, ...]] = []
+        for work in self.rating:
+            work()
+
+    def seconds(self, work: Callable[[], object]) -> float:
+        """How long the work takes."""
+        self._wait()
+        began = time.perf_counter()
+        work()
+        self._wait()
+        return time.perf_counter() - began
+
+    def seconds_of_step(self, work: Callable[[int], object], steps: int) -> float:
+        """How long one of the steps takes, without what comes before and after them."""
+        short, long = (self.seconds(partial(work, count)) for count in (self.few, self.few + steps))
+        return (long - short) / steps
+
+    def rate(self) -> None:
+        """Measure the rates once."""
+        self.times.append(tuple(self.seconds(work) for work in self.rating))
+
+    def rates(self) -> Rates:
+        """The medians of all times."""
+        medians = (statistics.median(column) for column in zip(*self.times, strict=True))
+        return Rates(*(amount / seconds for amount, seconds in zip(self.amounts, medians, strict=True)))
+
+    def _wait(self) -> None:
+        if self.device.startswith("cuda"):
+            torch.cuda.synchronize()
+
+
+def steps_of(workload: Workload, cost: Cost) -> int:
+    """How many steps are timed at once."""
+    return max(1, min(MOST_STEPS, round(WORK / (cost.operations * workload.images * workload.rounds))))
+
+
+def measured(workload: Workload, clock: Clock, steps: int, repeats: int, minutes: float) -> Times:
+    """Measure a workload by turns with the rates. The first round is not counted."""
+    ready, image_rounds = workload.ready(clock.device, workload.images), workload.images * workload.rounds
+    ends, found = time.monotonic() + 60 * minutes, []
+    for number in range(repeats + 1):
+        if number > LEAST_ROUNDS and time.monotonic() > ends:
+            break
+        clock.rate()
+        found.append([clock.seconds_of_step(work, steps) / image_rounds for work in (ready.ours, ready.plain)])
+    ours, plain = (statistics.median(column) for column in zip(*found[1:], strict=True))
+    return Times(ours, plain, len(found) - 1)
+
+
+def machine_line(device: str, rates: Rates) -> str:
+    """Commit, date, machine and rates."""
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+
+    commit = git("rev-parse", "--short", "HEAD") + (" + changes" if git("status", "--porcelain") else "")
+    return (
+        f"Commit {commit}, {datetime.date.today()}, {device_name(device)}, threads: {torch.get_num_threads()}, "
+        f"torch {torch.__version__}. Matrix product: {rates.operations / 1e9:.0f} GFLOP/s; copy: "
+        f"{rates.moved / 1e9:.1f} GB/s."
+    )
+
+
+def report(rows: Sequence[Row], rates: Rates, machine: str) -> str:
+    """The definitions, the table, and a sentence for each row that is far from its limit."""
+    lines = [machine, "", DEFINITIONS, _line(COLUMNS), _line(["---"] * len(COLUMNS))]
+    lines += [_line(_cells(row, rates)) for row in rows]
+    return "\n".join([*lines, "", *_notes(rows, rates)]).rstrip() + "\n"
+
+
+def _cells(row: Row, rates: Rates) -> Iterator[str]:
+    workload, cost, times = row.workload, row.cost, row.times
+    yield from (workload.method, str(workload.size), workload.network, str(workload.images))
+    for value in (cost.operations / 1e9, cost.moved / 1e6, row.allowed(rates) * 1e3, times.ours * 1e3):
+        yield f"{float(f'{value:.3g}'):g}"
+    yield from (f"{row.share(rates):.0%}", f"{times.plain / times.ours:.2f} times")
+
+
+def _notes(rows: Sequence[Row], rates: Rates) -> Iterator[str]:
+    rounds = max(row.times.rounds for row in rows)
+    yield f"Medians of {rounds} rounds. Each time is of {MOST_STEPS} steps, or of fewer if they take long."
+    if shorter := [row for row in rows if row.times.rounds < rounds]:
+        yield f"Fewer rounds, for time: {', '.join(f'{row.workload.name}: {row.times.rounds}' for row in shorter)}."
+    far = [row for row in rows if row.share(rates) < ENOUGH and row.why]
+    if far:
+        yield "\nBelow half of the limit:\n"
+    for why in dict.fromkeys(row.why for row in far):
+        yield f"- {'; '.join(row.workload.name for row in far if row.why == why)}: {why}"
+
+
+def _line(cells: Sequence[str] | Iterator[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def replaced(document: str, text: str) -> str:
+    """The document with this text between its two markers."""
+    before, begin, rest = document.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"{DOCUMENT.name} needs the lines {BEGIN} and {END}")
+    return f"{before}{begin}\n\n{text}\n{end}{after}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

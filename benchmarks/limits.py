@@ -76,7 +76,28 @@ Each row is one step on one image in a batch of so many *images*, with random we
 - *Plain*: one image at a time, gradients for all weights, default memory format, default `torch.optim.Adam`.
 """
 
-WHY: Mapping[str | tuple[str, int], str] = {}
+_A_TWICE = "A is larger than a cache, and a step reads it twice (A x and its gradient). The limit counts one reading"
+_STYLED = (
+    "Two thirds of the time are convolutions of narrow layers, which run slower than a large matrix product. A quarter are"
+    " passes over images: styles, noise, bias, LeakyReLU."
+)
+WHY: Mapping[str | tuple[str, int], str] = {
+    "deep-decoder": f"{_A_TWICE}. At 64 pixels the two products take two thirds of the time.",
+    "hybrid": f"{_A_TWICE}. At 64 pixels the two products take a quarter of the time, DCGAN's convolutions half.",
+    ("gan-as-dip", 64): "Each image has 3.6 million weights of its own. Convolutions take 57% of the time, Adam 12%, "
+    "copies into other memory orders and joins of gradients 17%, A 7%.",
+    ("npgd", 64): "95% of the time are convolutions. Two thirds of it are four layers at 4 x 4 and 8 x 8 pixels, whose "
+    "many weights serve few pixels. One reads 67 MB for 8 images and takes a quarter.",
+    (
+        "pgd-gan",
+        64,
+    ): "92% of the time are convolutions of NPGD's generator, whose layers of 4 x 4 and 8 x 8 pixels have "
+    "many weights for few pixels.",
+    ("pulse", 64): _STYLED,
+    ("ilo", 64): _STYLED,
+    ("dip", 64): "Nearly all small feature maps: no operation takes more than an eighth of the time. Convolutions and "
+    "matrix products take about half; copies, normalisation, joins and LeakyReLU most of the rest.",
+}
 """Why a method, or a method at one size, is below half of its limit."""
 
 

@@ -15,31 +15,19 @@ class DoublingConv(nn.Conv2d):
 
     It equals a transposed convolution of stride 2 whose 4x4 kernel holds sums of the 3x3 kernel: each new pixel sees
     2x2 different pixels, so 4 of 9 products remain. On a CPU, this form is used for weights that are frozen or given by
-    the caller. In training, the other form is faster, since it has the faster gradient of the weights.
+    the caller. In training, the other form is faster, since it has the faster gradient of the weights. The sums are
+    made in each call: they cost little, and a training may change weights in place without a trace.
     """
 
     def __init__(self, before: int, after: int) -> None:
         super().__init__(before, after, 3, padding=1)
-        self._kept: tuple[Tensor, int, Tensor] | None = None
 
     def forward(self, input: Tensor) -> Tensor:
         """[N, before, h, w] -> [N, after, 2h, 2w]"""
-        trained = isinstance(self.weight, nn.Parameter) and self.weight.requires_grad
+        trained = isinstance(self.weight, nn.Parameter) and (self.training or self.weight.requires_grad)
         if trained or input.device.type != "cpu":
             return super().forward(functional.interpolate(input, scale_factor=2, mode="nearest"))
-        return doubling(input, self._kernel(), self.bias)
-
-    def _kernel(self) -> Tensor:
-        """The 4x4 kernel, kept while the weight is a frozen parameter and unchanged."""
-        weight = self.weight
-        if not isinstance(weight, nn.Parameter):
-            return summed(weight)
-        # The weight's memory is kept, too, so that no later weight can have its address.
-        if self._kept is None or (self._kept[0].data_ptr(), self._kept[1]) != (weight.data_ptr(), weight._version):
-            with torch.inference_mode(False):
-                kernel = summed(weight.detach()).contiguous(memory_format=torch.channels_last)
-                self._kept = weight.detach(), weight._version, kernel
-        return self._kept[2]
+        return doubling(input, summed(self.weight), self.bias)
 
 
 def doubling(input: Tensor, kernel: Tensor, bias: Tensor | None) -> Tensor:

@@ -78,8 +78,8 @@ Each row is one step on one image in a batch of so many *images*, with random we
 
 _A_TWICE = "A is larger than a cache, and a step reads it twice (A x and its gradient). The limit counts one reading"
 _STYLED = (
-    "Two thirds of the time are convolutions of narrow layers, which run slower than a large matrix product. A quarter are"
-    " passes over images: styles, noise, bias, LeakyReLU."
+    "Two thirds of the time are convolutions of narrow layers, which run slower than a large matrix product. A quarter"
+    " are passes over images: styles, noise, bias, LeakyReLU."
 )
 WHY: Mapping[str | tuple[str, int], str] = {
     "deep-decoder": f"{_A_TWICE}. At 64 pixels the two products take two thirds of the time.",

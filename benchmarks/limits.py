@@ -78,25 +78,22 @@ Each row is one step on one image in a batch of so many *images*, with random we
 
 _A_TWICE = "A is larger than a cache, and a step reads it twice (A x and its gradient). The limit counts one reading"
 _STYLED = (
-    "Two thirds of the time are convolutions of narrow layers, which run slower than a large matrix product. A quarter"
-    " are passes over images: styles, noise, bias, LeakyReLU."
+    "57% of the time are convolutions of narrow layers, which run slower than a large matrix product. A quarter are "
+    "passes over images: styles, noise, bias, LeakyReLU."
 )
 WHY: Mapping[str | tuple[str, int], str] = {
     "deep-decoder": f"{_A_TWICE}. At 64 pixels the two products take two thirds of the time.",
     "hybrid": f"{_A_TWICE}. At 64 pixels the two products take a quarter of the time, DCGAN's convolutions half.",
-    ("gan-as-dip", 64): "Each image has 3.6 million weights of its own. Convolutions take 57% of the time, Adam 12%, "
-    "copies into other memory orders and joins of gradients 17%, A 7%.",
-    ("npgd", 64): "95% of the time are convolutions. Two thirds of it are four layers at 4 x 4 and 8 x 8 pixels, whose "
-    "many weights serve few pixels. One reads 67 MB for 8 images and takes a quarter.",
-    (
-        "pgd-gan",
-        64,
-    ): "92% of the time are convolutions of NPGD's generator, whose layers of 4 x 4 and 8 x 8 pixels have "
-    "many weights for few pixels.",
+    ("gan-as-dip", 64): "Each image has 3.6 million weights of its own. Convolutions take 57% of the time, copies and "
+    "joins of tensors 17%, Adam 12%, A 7%.",
+    ("npgd", 64): "95% of the time are convolutions, two thirds of it layers at 4 x 4 and 8 x 8 pixels, whose many "
+    "weights serve few pixels. One of them reads 67 MB for 8 images and takes a quarter.",
+    ("pgd-gan", 64): "92% of the time are convolutions. Layers at 4 x 4 and 8 x 8 pixels have many weights for few "
+    "pixels.",
     ("pulse", 64): _STYLED,
     ("ilo", 64): _STYLED,
-    ("dip", 64): "Nearly all small feature maps: no operation takes more than an eighth of the time. Convolutions and "
-    "matrix products take about half; copies, normalisation, joins and LeakyReLU most of the rest.",
+    ("dip", 64): "No operation takes more than a sixth of the time. Convolutions and matrix products take about half. "
+    "The rest is copies, normalisation, joins of tensors, Adam and LeakyReLU.",
 }
 """Why a method, or a method at one size, is below half of its limit."""
 

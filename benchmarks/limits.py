@@ -23,6 +23,7 @@ ends before its last round if it has had three rounds and more than `--minutes`.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import datetime
 import statistics
 import subprocess
@@ -32,13 +33,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from unittest.mock import patch
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
 from measure_steps import device_name
 from reprior.machine.memory import keep_freed_memory
+from reprior.networks import doubling
 from workloads import BATCH, WORKLOADS, Round, Workload, selected
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -189,8 +193,20 @@ def _options() -> argparse.Namespace:
 
 def counted(workload: Workload) -> Cost:
     """The mean over the rounds of a method. Nothing is computed: tensors on the device `meta` have only shapes."""
-    costs = [_counted(each, workload.images) for each in workload.ready("meta", 1).rounds()]
+    with plainly_doubled():
+        costs = [_counted(each, workload.images) for each in workload.ready("meta", 1).rounds()]
     return Cost(*(statistics.mean(getattr(cost, name) for cost in costs) for name in ("operations", "moved")))
+
+
+@contextlib.contextmanager
+def plainly_doubled() -> Iterator[None]:
+    """Inside the block, frozen convolutions of doubled images are as in the plain form, with all 9 products."""
+
+    def plain(x: Tensor, kernel: Tensor, bias: Tensor | None) -> Tensor:
+        return functional.conv2d(functional.interpolate(x, scale_factor=2, mode="nearest"), kernel, bias, padding=1)
+
+    with patch.multiple(doubling, doubling=plain, summed=lambda weight: weight):
+        yield
 
 
 def _counted(each: Round, images: int) -> Cost:

@@ -27,7 +27,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -282,15 +282,17 @@ def reconstruction(work: Work, images: int, device: Any, raw: str) -> Run:
     from reprior.networks.trained import built, frozen
     from reprior.operators import make_operator
 
-    generator: Any = frozen(built("generator", work.generator), device) if work.generator else None
-    networks = {need: frozen(built("network", spec), device) for need, spec in work.networks.items()}
+    settings = dict(work.method)
+    precision = settings.pop("precision", "float32")
+    ready = partial(frozen, device=device, precision=precision)
+    generator: Any = ready(built("generator", work.generator)) if work.generator else None
+    networks = {need: ready(built("network", spec)) for need, spec in work.networks.items()}
     shape = (work.channels, work.size, work.size)
     operator = make_operator("bench", "bench", with_matrix(work), shape).to(device, torch.float32)
     truth = torch.rand(images, *shape, device=device)
     ids = tuple(map(str, range(images)))
-    settings = dict(work.method)
     name, losses, sna = settings.pop("name"), settings.pop("loss", DEFAULT), settings.pop("sna", False)
-    asked = {"losses": losses, "sna": sna, "noise": 0.1, "raw": Path(raw)}
+    asked = {"losses": losses, "sna": sna, "noise": 0.1, "raw": Path(raw), "precision": precision}
     problem = Problem(operator.A(truth), operator, "bench", "bench", ids, **asked)
     latents = problem.draw("start", generator.draw_latent) if generator else None
     state = {} if latents is None else {"variables.z": latents}

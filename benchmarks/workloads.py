@@ -182,7 +182,7 @@ def _ready(
 
 def _fast(network: nn.Module, problem: Problem) -> Any:
     """A copy as jobs use it."""
-    return frozen(copy.deepcopy(network), problem.y.device)
+    return frozen(copy.deepcopy(network), problem.y.device, precision=problem.precision)
 
 
 def _read(problem: Problem, *networks: nn.Module) -> tuple[Tensor, ...]:

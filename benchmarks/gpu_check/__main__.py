@@ -21,7 +21,7 @@ sys.path[:0] = [str(ROOT / "src"), str(ROOT / "benchmarks"), str(ROOT)]
 def main() -> int:
     """Run the parts; return the exit status."""
     began = time.monotonic()
-    from gpu_check import agreement, cuda_tests, graphs, machine, memory, resumption, rows, sharing, speed, waits
+    from gpu_check import agreement, cuda_tests, graphs, machine, memory, resumption, rows, sharing, speed, waits, ways
     from gpu_check.parts import Part, Settings, run_all
 
     loading = time.monotonic() - began
@@ -31,6 +31,7 @@ def main() -> int:
         Part("cpu and gpu", agreement.check, 14),
         Part("graphs", graphs.check, 10),
         Part("speed", speed.check, 40),
+        Part("weights per image", ways.check, 14),
         Part("jobs per gpu", sharing.check, 14),
         Part("resumption", resumption.check, 6),
         Part("out of memory", memory.check, 4),

@@ -8,8 +8,7 @@ from collections.abc import Iterator
 
 import torch
 
-from gpu_check.clock import RECORDED, seconds_per_step
-from gpu_check.loads import DIRECT, chosen, judge_same
+from gpu_check.loads import DIRECT, chosen, judge_same, seconds_of_step
 from gpu_check.parts import Check
 from reprior.optimise import graphs
 from reprior.optimise.graphs import without_graphs
@@ -44,9 +43,9 @@ def compare(check: Check, workload: Workload) -> None:
         good = recorded[0] >= least and not said_not
         check.judged(f"{workload.name}: graphs", text, f">= {least}: one per round", good, recorded=recorded[0])
     judge_same(check, workload, f"{workload.name}: same losses", on, (off, again), ROUNDING)
-    with_them = seconds_per_step(ready.ours, check, RECORDED)
+    with_them = seconds_of_step(check, workload, len(on.images))
     with without_graphs():
-        without = seconds_per_step(ready.ours, check, RECORDED)
+        without = seconds_of_step(check, workload, len(on.images))
     text = f"{with_them * 1e3:.3g} ms per step, without graphs {without * 1e3:.3g}: {without / with_them:.2f} times"
     check.measured(f"{workload.name}: speed", text, seconds=with_them, seconds_without=without)
 

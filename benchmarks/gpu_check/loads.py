@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 import workloads
+from gpu_check.clock import RECORDED, Timed, seconds_in_loop, seconds_per_step
 from gpu_check.parts import Check
 from reprior.methods.base import Problem, Reconstruction
 from reprior.optimise.watch import Watch
@@ -47,6 +48,15 @@ def watched(workload: Workload, watch: Watch, device: torch.device, images: int,
         return workload.ready(device.type, images, precision)
     finally:
         workloads.random_problem = make
+
+
+def seconds_of_step(check: Check, workload: Workload, images: int, precision: Precision = "float32") -> float:
+    """Seconds of a step of our way: of all its rounds."""
+    if workload.method in DIRECT:
+        return seconds_per_step(workload.ready(check.settings.device, images, precision).ours, check, 2)
+
+    watch = Timed(first=1 if check.quick else RECORDED, device=check.device)
+    return seconds_in_loop(watched(workload, watch, check.device, images, precision).ours, watch, check.quick)
 
 
 def truth(workload: Workload, images: int) -> Tensor:

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import torch
 
 import limits
-from gpu_check.clock import RECORDED, seconds_per_step
-from gpu_check.loads import chosen
+from gpu_check.clock import seconds_per_step
+from gpu_check.loads import chosen, seconds_of_step
 from gpu_check.machine import memory_rate, product_rate
 from gpu_check.parts import Check
 from reprior.machine.precision import computing_in
 from reprior.types import Precision
-from workloads import Ready, Workload, descend
+from workloads import Workload, descend
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,8 @@ def check(check: Check) -> None:
 
 def in_float32(check: Check, workload: Workload, rates: limits.Rates) -> Speed:
     """Our way, and the plain way with one image."""
-    ready = workload.ready(check.settings.device, batch(check, workload))
-    found = speed(check, workload, ready)
+    ready = workload.ready(check.settings.device, 1)
+    found = speed(check, workload, "float32")
     with computing_in("float32", check.device):  # by default, convolutions on a GPU are in TF32
         plain = seconds_per_step(lambda steps: descend(ready.rounds(), steps), check, 2) / workload.rounds
     gain = found.rate * plain
@@ -64,8 +64,7 @@ def in_float32(check: Check, workload: Workload, rates: limits.Rates) -> Speed:
 
 def in_precision(check: Check, workload: Workload, precision: Precision, exact: Speed) -> None:
     """Our way in another precision than float32."""
-    ready = workload.ready(check.settings.device, batch(check, workload), precision)
-    found = speed(check, workload, ready)
+    found = speed(check, workload, precision)
     text = f"{found.rate:.4g} image steps/s, {found.rate / exact.rate:.2f} times float32, {found.peak_mib:.0f} MiB"
     check.measured(f"{workload.name}: {precision}", text, **vars(found))
 
@@ -75,11 +74,11 @@ def batch(check: Check, workload: Workload) -> int:
     return 1 if check.quick else workload.images
 
 
-def speed(check: Check, workload: Workload, ready: Ready) -> Speed:
+def speed(check: Check, workload: Workload, precision: Precision) -> Speed:
     """Our way with a whole batch. Steps are those of all rounds."""
     if check.cuda:
         torch.cuda.reset_peak_memory_stats(check.device)
-    seconds = seconds_per_step(ready.ours, check, RECORDED if check.cuda else 1)
+    seconds = seconds_of_step(check, workload, batch(check, workload), precision)
     peak = torch.cuda.max_memory_allocated(check.device) / 2**20 if check.cuda else 0.0
     return Speed(batch(check, workload) * workload.rounds / seconds, peak)
 

@@ -26,7 +26,7 @@ from reprior.planning.yaml_files import read_config
 ROOT = Path(__file__).parents[2]
 PARTS = (
     *("machine", "cuda tests", "cpu and gpu", "graphs", "speed"),
-    *("jobs per gpu", "resumption", "out of memory", "waits", "step times"),
+    *("weights per image", "jobs per gpu", "resumption", "out of memory", "waits", "step times"),
 )
 NEEDED = {"torch", "numpy", "safetensors", "tqdm"}
 """The packages that docs/gpu.md names. torch brings others with it."""
@@ -82,7 +82,7 @@ def test_every_part_runs_with_four_packages(quick: tuple[subprocess.CompletedPro
     assert not [each for each in findings if each["state"] == "failed"]
     table = done.stdout.partition("\npart ")[2]
     for finding in findings:
-        assert f"\n{finding['part']:<13}  {finding['what']}" in table
+        assert f"\n{finding['part']:<17}  {finding['what']}" in table
     skipped = [each["part"] for each in findings if each["state"] == "skipped"]
     assert skipped == ["machine", "cuda tests", "resumption"], "no GPU, and a method without checkpoints"
     assert "\n0 failed." in done.stdout

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from contextlib import nullcontext
+from typing import Any
 
 import pytest
 import torch
@@ -12,7 +14,7 @@ from torch.nn import functional
 from reprior.generators.began import BEGAN
 from reprior.networks.skip import Skip
 from reprior.optimise import per_image
-from reprior.optimise.per_image import PerImage
+from reprior.optimise.per_image import PerImage, _Folding
 
 
 class Mixed(nn.Module):
@@ -43,11 +45,21 @@ class Mixed(nn.Module):
     [(Mixed(), (5,)), (Skip(4, 6, 2, 2), (4, 13, 16)), (BEGAN(size=64, channels=4, latent=5), (5,))],
     ids=["generator", "skip", "began"],
 )
-@pytest.mark.parametrize("together, large", [(True, 0), (True, 3000), (True, 10**9), (False, 0)])
+@pytest.mark.parametrize(
+    "together, large, folding",
+    [(True, 0, _Folding), (True, 3000, _Folding), (True, 10**9, _Folding), (True, 0, nullcontext), (False, 0, None)],
+    ids=["apart", "mixed", "folded", "vmap alone, as on a GPU", "one by one"],
+)
 def test_outputs_and_gradients_are_those_of_each_network_alone(
-    network: nn.Module, shape: tuple[int, ...], together: bool, large: int, monkeypatch: pytest.MonkeyPatch
+    network: nn.Module,
+    shape: tuple[int, ...],
+    together: bool,
+    large: int,
+    folding: Any,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(per_image, "_LARGE", large)
+    monkeypatch.setattr(per_image, "_Folding", folding)
     network = copy.deepcopy(network).double()
     frozen = copy.deepcopy(network).requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     rng = torch.Generator().manual_seed(0)
@@ -68,6 +80,25 @@ def test_outputs_and_gradients_are_those_of_each_network_alone(
         each = torch.autograd.grad(output.square().sum(), wanted, allow_unused=True, materialize_grads=True)
         torch.testing.assert_close(gradients[0][row], nn.utils.parameters_to_vector(each[:-1]))
         torch.testing.assert_close(gradients[1][row], each[-1][0])
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("together", [True, False])
+def test_a_gpu_gives_the_outputs_and_gradients_of_a_cpu(together: bool) -> None:
+    rng = torch.Generator().manual_seed(0)
+    here = PerImage(Mixed().double(), together)
+    there = PerImage(copy.deepcopy(here.network).to("cuda"), together)
+    weights = here.weights() + 0.1 * torch.randn(20, len(here.weights()), generator=rng, dtype=torch.float64)
+    inputs = torch.rand(20, 5, generator=rng, dtype=torch.float64)
+    expected = [_output_and_gradient(here, weights, inputs)] * 5
+    found = [_output_and_gradient(there, weights.to("cuda"), inputs.to("cuda")) for _ in expected]
+    torch.testing.assert_close([tuple(value.cpu() for value in each) for each in found], expected)
+
+
+def _output_and_gradient(network: PerImage, weights: Tensor, inputs: Tensor) -> tuple[Tensor, Tensor]:
+    weights = weights.clone().requires_grad_()
+    output = network(weights, inputs)
+    return output.detach(), torch.autograd.grad(output.square().sum(), weights)[0]
 
 
 def test_the_network_itself_is_untouched() -> None:

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from reprior.generators.base import Generator, Stages, State
 from reprior.generators.began import COARSEST
+from reprior.networks.doubling import DoublingConv
 from reprior.types import Count
 
 IMAGES_PER_JOB = 20
@@ -32,7 +33,7 @@ class BEGANSkip(Generator):
         self.image_shape = (colours, size, size)
         self.fc = nn.Linear(latent, channels * COARSEST**2, bias=False)
         finer = (size // COARSEST).bit_length() - 1
-        self.blocks = nn.ModuleList(_block(width, channels) for width in [channels, *[2 * channels] * finer])
+        self.blocks = nn.ModuleList(_block(channels, scale > 0) for scale in range(finer + 1))
         self.out = _conv(channels, colours)
 
     def stages(self) -> Stages:
@@ -46,9 +47,10 @@ class BEGANSkip(Generator):
             h = h0 = self.fc(state["z"]).unflatten(1, (-1, COARSEST, COARSEST))
         else:
             h0 = state["h0"]
-            h = torch.cat([_enlarged(state["h"], 2), _enlarged(h0, 2**scale)], 1)
+            half = functional.interpolate(h0, scale_factor=2 ** (scale - 1), mode="nearest")
+            h = torch.cat([state["h"], half], 1)
         for conv in self.blocks[scale].children():
-            h = functional.elu(conv(h))
+            h = functional.elu(conv(h), inplace=True)
         return {"h": h, "h0": h0}
 
     def draw_latent(self, rng: torch.Generator) -> Tensor:
@@ -56,13 +58,10 @@ class BEGANSkip(Generator):
         return torch.rand(self.latent_shape, generator=rng) * 2 - 1
 
 
-def _block(before: int, after: int) -> nn.ModuleList:
-    return nn.ModuleList([_conv(before, after), _conv(after, after)])
+def _block(channels: int, doubling: bool) -> nn.ModuleList:
+    first = DoublingConv(2 * channels, channels, bias=False) if doubling else _conv(channels, channels)
+    return nn.ModuleList([first, _conv(channels, channels)])
 
 
 def _conv(before: int, after: int) -> nn.Conv2d:
     return nn.Conv2d(before, after, 3, padding=1, bias=False)
-
-
-def _enlarged(h: Tensor, times: int) -> Tensor:
-    return functional.interpolate(h, scale_factor=times, mode="nearest")

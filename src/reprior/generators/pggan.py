@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from reprior.generators.base import Generator, Stages, State
 from reprior.generators.layouts import from_layout, tensor
+from reprior.networks.doubling import convolved
 from reprior.types import Count
 
 WIDEST = 512
@@ -53,7 +54,8 @@ class PGGAN(Generator):
         first = ScaledConv(WIDEST, widths[0], 4, padding=3)
         self.scales = nn.ModuleList([nn.ModuleList([first, _conv(widths[0], widths[0])])])
         for before, after in pairwise(widths):
-            self.scales.append(nn.ModuleList([_conv(before, after), _conv(after, after)]))
+            doubling = ScaledConv(before, after, 3, padding=1, doubling=True)
+            self.scales.append(nn.ModuleList([doubling, _conv(after, after)]))
         self.out = ScaledConv(widths[-1], colours, 1, padding=0, gain=1.0)
 
     def stages(self) -> Stages:
@@ -63,10 +65,7 @@ class PGGAN(Generator):
 
     def _scale(self, scale: int, state: State) -> State:
         """{h} [N, width, side / 2, side / 2] -> {h} [N, width', side, side]"""
-        if scale == 0:
-            h = normalise(state["z"])[:, :, None, None]
-        else:
-            h = functional.interpolate(state["h"], scale_factor=2, mode="nearest")
+        h = normalise(state["z"])[:, :, None, None] if scale == 0 else state["h"]
         for conv in self.scales[scale].children():
             h = normalise(functional.leaky_relu(conv(h), 0.2))
         return {"h": h}
@@ -82,18 +81,31 @@ class PGGAN(Generator):
 
 
 class ScaledConv(nn.Module):
-    """scale * (weight * x) + bias: a convolution with equalised learning rate."""
+    """scale * (weight * x) + bias: a convolution with equalised learning rate. With `doubling`, x is doubled first."""
 
-    def __init__(self, before: int, after: int, kernel: int, *, padding: int, gain: float = math.sqrt(2)) -> None:
+    def __init__(
+        self,
+        before: int,
+        after: int,
+        kernel: int,
+        *,
+        padding: int,
+        gain: float = math.sqrt(2),
+        doubling: bool = False,
+    ) -> None:
         super().__init__()
-        self.padding = padding
+        self.padding, self.doubling = padding, doubling
         self.weight = nn.Parameter(torch.randn(after, before, kernel, kernel))
         self.scale = nn.Parameter(_he(self.weight, gain))
         self.bias = nn.Parameter(torch.zeros(after))
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, before, H, W] -> [N, after, H', W']."""
-        return functional.conv2d(x, self.weight, padding=self.padding) * self.scale + self.bias[:, None, None]
+        if self.doubling:
+            x = convolved(x, self.weight, None, training=self.training)
+        else:
+            x = functional.conv2d(x, self.weight, padding=self.padding)
+        return x * self.scale + self.bias[:, None, None]
 
 
 def normalise(x: Tensor) -> Tensor:

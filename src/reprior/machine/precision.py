@@ -29,6 +29,17 @@ def computing_in(precision: Precision, device: torch.device) -> Iterator[None]:
         yield
 
 
+def layout(precision: Precision, device: torch.device | str) -> torch.memory_format:
+    """The order in memory in which a trained network's convolutions are fastest: see docs/benchmarks.md.
+
+    Channels last on a CPU, and on a GPU in low precision. A GPU's float32 convolutions are slower in that order.
+    """
+    import torch
+
+    cpu = torch.device(device).type == "cpu"
+    return torch.channels_last if cpu or precision != "float32" else torch.contiguous_format
+
+
 @contextmanager
 def _tf32(allowed: bool) -> Iterator[None]:
     import torch

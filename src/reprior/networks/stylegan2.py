@@ -117,7 +117,8 @@ class Modulated(nn.Module):
             with torch.inference_mode(False):
                 taken, squares = self._constants()
                 # Otherwise each transposed convolution makes this copy: ten times its own work on small images.
-                taken = taken.contiguous(memory_format=torch.channels_last)
+                last = weight.is_contiguous(memory_format=torch.channels_last)
+                taken = taken.contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)
                 self._kept = weight.detach(), weight._version, (taken, squares)
         return self._kept[2]
 

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from reprior.errors import UserError
 from reprior.loading import Kind, call
 from reprior.machine.files import load_tensors
+from reprior.machine.precision import layout
+from reprior.types import Precision
 
 
 def built(kind: Kind, spec: Mapping[str, Any]) -> nn.Module:
@@ -23,19 +25,28 @@ def built(kind: Kind, spec: Mapping[str, Any]) -> nn.Module:
 
 
 def trained(
-    kind: Kind, spec: Mapping[str, Any], device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+    kind: Kind,
+    spec: Mapping[str, Any],
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    precision: Precision = "float32",
 ) -> nn.Module:
     """The network of a spec with the weights of its file `weights`, frozen."""
     network, weights = built(kind, spec), Path(spec["weights"])
     tensors, _ = load_tensors(weights)
     check_fit(network.state_dict(), tensors, weights, kind)
     network.load_state_dict(tensors, assign=True)
-    return frozen(network, device, dtype)
+    return frozen(network, device, dtype, precision)
 
 
-def frozen(network: nn.Module, device: torch.device | str, dtype: torch.dtype = torch.float32) -> nn.Module:
-    """The network in evaluation mode, without gradients for its weights, and in channels-last order."""
-    network.to(device, dtype).to(memory_format=torch.channels_last)
+def frozen(
+    network: nn.Module,
+    device: torch.device | str,
+    dtype: torch.dtype = torch.float32,
+    precision: Precision = "float32",
+) -> nn.Module:
+    """The network in evaluation mode, without gradients for its weights, in the order that its convolutions like."""
+    network.to(device, dtype).to(memory_format=layout(precision, device))
     return network.eval().requires_grad_(False)
 
 

@@ -73,9 +73,11 @@ def reconstruct(
     )
     solver = load("method", name)
     begun = {need: _start(Path(start["file"]), start["step"], where) for need, start in (starts or {}).items()}
-    needed = {need: trained("network", spec, where) for need, spec in (networks or {}).items()} | begun
+    needed = {
+        need: trained("network", spec, where, precision=precision) for need, spec in (networks or {}).items()
+    } | begun
     if generator is not None:
-        needed["generator"] = trained("generator", generator, where)
+        needed["generator"] = trained("generator", generator, where, precision=precision)
     startup = seconds_since_start()
     with watch.catching_signals():
         began = time.perf_counter()

@@ -32,6 +32,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # imported in functions below, since `make gpu-check` has no pydantic
+    from in_loop import Timed
+    from reprior.optimise.watch import Watch
     from reprior.planning.plan import Plan
     from reprior.planning.step_times import Work
 
@@ -201,6 +203,7 @@ def measured(
     """The numbers of one row, measured in this process, which has done nothing else before."""
     import torch
 
+    from in_loop import Timed
     from reprior.machine.devices import chosen_device
     from reprior.machine.facts import peak_memory_mib
     from reprior.machine.memory import keep_freed_memory
@@ -216,30 +219,29 @@ def measured(
         numbers = {"bytes": observed(what, images) // images, "images": images, "seconds": 0.0}
         numbers["start_seconds"] = _digits(clock.now())
     else:
-        run = reconstruction(what, images, where, raw) if what.stage == "reconstruct" else evaluation(what, images, raw)
-        numbers = {"bytes": 0, **timed(run, images, clock, target, fewest(where))}
+        watch = Timed(device=where)
+        if what.stage == "reconstruct":
+            run = reconstruction(what, images, where, raw, watch)
+        else:
+            run = evaluation(what, images, raw)
+        numbers = {"bytes": 0, **timed(run, images, clock, target, watch)}
     return {**numbers, "peak_mib": round(peak_memory_mib(), 1), "torch": torch.__version__}
 
 
-def fewest(device: Any) -> int:
-    """Steps of a short run. On CUDA they include those before the loop records its graph, and the recording."""
-    return 6 if device.type == "cuda" else 1
+def timed(run: Run, images: int, clock: Clock, target: float, watch: Timed | None = None) -> dict[str, Any]:
+    """Seconds per step. The extra time of the very first run is the start.
 
-
-def timed(run: Run, images: int, clock: Clock, target: float, few: int = 1) -> dict[str, Any]:
-    """Seconds per step, from runs of `few` steps and of more. The extra time of the very first run is the start."""
+    From runs of one step and of more. On CUDA, from inside the loop if the work has one: `watch` is its watch.
+    """
     lost = 0.0
     while True:
         tried = clock.now()
         try:
-            run(images, few)
+            run(images, 1)
             first = clock.now()
-            run(images, few)
-            short = clock.now() - first
-            more = min(max(2, round(target * few / max(short, 1e-3))), 200)
-            run(images, few + more)
-            step = max(clock.now() - first - 2 * short, 0.0) / more
-            start = max(first - lost - few * step, 0.0)
+            work = partial(run, images)
+            step = from_inside(work, watch, target) or from_two_runs(work, clock, target)
+            start = max(first - lost - step, 0.0)
             return {"images": images, "seconds": _digits(step / images), "start_seconds": _digits(start)}
         except (RuntimeError, MemoryError) as error:  # on a CPU, torch has no special class for lack of memory
             if images == 1 or "memory" not in str(error):
@@ -247,6 +249,25 @@ def timed(run: Run, images: int, clock: Clock, target: float, few: int = 1) -> d
         images = (images + 1) // 2
         clock.forget_peak()
         lost += clock.now() - tried
+
+
+def from_inside(run: Callable[[int], object], watch: Timed | None, target: float) -> float:
+    """Seconds of a step on CUDA; 0 elsewhere, and for work without the loop."""
+    if watch is None or watch.device.type != "cuda":
+        return 0.0
+    from in_loop import seconds_in_loop
+
+    return seconds_in_loop(run, watch, target)
+
+
+def from_two_runs(run: Callable[[int], object], clock: Clock, target: float) -> float:
+    """Seconds of a step, from runs of one step and of more."""
+    began = clock.now()
+    run(1)
+    short = clock.now() - began
+    more = min(max(2, round(target / max(short, 1e-3))), 200)
+    run(1 + more)
+    return max(clock.now() - began - 2 * short, 0.0) / more
 
 
 class Clock:
@@ -272,7 +293,7 @@ class Clock:
             torch.cuda.reset_peak_memory_stats(self.device)
 
 
-def reconstruction(work: Work, images: int, device: Any, raw: str) -> Run:
+def reconstruction(work: Work, images: int, device: Any, raw: str, watch: Watch) -> Run:
     """A method on random images. A method without steps runs once per step."""
     import torch
 
@@ -292,7 +313,7 @@ def reconstruction(work: Work, images: int, device: Any, raw: str) -> Run:
     truth = torch.rand(images, *shape, device=device)
     ids = tuple(map(str, range(images)))
     name, losses, sna = settings.pop("name"), settings.pop("loss", DEFAULT), settings.pop("sna", False)
-    asked = {"losses": losses, "sna": sna, "noise": 0.1, "raw": Path(raw), "precision": precision}
+    asked = {"losses": losses, "sna": sna, "noise": 0.1, "raw": Path(raw), "precision": precision, "watch": watch}
     problem = Problem(operator.A(truth), operator, "bench", "bench", ids, **asked)
     latents = problem.draw("start", generator.draw_latent) if generator else None
     state = {} if latents is None else {"variables.z": latents}

@@ -3,26 +3,15 @@
 from __future__ import annotations
 
 import statistics
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
 
 import torch
 
 from gpu_check.parts import Check
-from reprior.optimise.watch import Run, Watch
+from in_loop import now
 
-RECORDED = 8
-"""Steps of a short run of the loop on CUDA: they include the recording of its graph."""
 SECONDS = 0.5
 """How long the steps of a measurement take, about."""
-
-
-def now(device: torch.device) -> float:
-    """The time when all work queued on the device is done."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter()
 
 
 def seconds_of(work: Callable[[], object], device: torch.device) -> float:
@@ -53,36 +42,3 @@ def seconds_per_step(run: Callable[[int], object], check: Check, few: int) -> fl
     short = seconds_of(lambda: run(few), check.device)
     more = 1 if check.quick else max(2, min(400, round(SECONDS * few / max(short, 1e-4))))
     return max(seconds_of(lambda: run(few + more), check.device) - short, 1e-9) / more
-
-
-@dataclass(frozen=True)
-class Timed(Watch):
-    """Takes the time of a run's steps without the first ones, in which a graph is recorded, and without the last."""
-
-    first: int = RECORDED
-    device: torch.device = torch.device("cpu")
-    spans: list[float] = field(default_factory=list)
-    """Seconds of a step, in each of the optimisations that follow each other."""
-
-    def steps(self, name: str, run: Run) -> Iterator[int]:
-        """The steps, with the clock read before and after those that count."""
-        began = 0.0
-        for step in super().steps(name, run):
-            if step == self.first:
-                began = now(self.device)
-            elif step == run.steps - 1:
-                self.spans.append((now(self.device) - began) / (step - self.first))
-            yield step
-
-    def seconds(self, run: Callable[[int], object], steps: int) -> float:
-        """Seconds of a step in all optimisations of a run of so many steps that count."""
-        self.spans.clear()
-        self._shared.parts = None  # otherwise a second run would find the first one finished
-        run(self.first + steps + 1)
-        return sum(self.spans)
-
-
-def seconds_in_loop(run: Callable[[int], object], watch: Timed, quick: bool) -> float:
-    """Seconds of a step of a run that `watch` watches, once its graphs are recorded."""
-    short = watch.seconds(run, 1 if quick else 10)
-    return short if quick else watch.seconds(run, max(10, min(400, round(SECONDS / max(short, 1e-5)))))

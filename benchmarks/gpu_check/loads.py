@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 import workloads
-from gpu_check.clock import RECORDED, Timed, seconds_in_loop, seconds_per_step
+from gpu_check.clock import SECONDS, seconds_per_step
 from gpu_check.parts import Check
+from in_loop import RECORDED, Timed, seconds_in_loop
 from reprior.methods.base import Problem, Reconstruction
 from reprior.optimise.watch import Watch
 from reprior.types import Precision
@@ -55,8 +56,9 @@ def seconds_of_step(check: Check, workload: Workload, images: int, precision: Pr
     if workload.method in DIRECT:
         return seconds_per_step(workload.ready(check.settings.device, images, precision).ours, check, 2)
 
-    watch = Timed(first=1 if check.quick else RECORDED, device=check.device)
-    return seconds_in_loop(watched(workload, watch, check.device, images, precision).ours, watch, check.quick)
+    watch = Timed(device=check.device, first=1 if check.quick else RECORDED)
+    run = watched(workload, watch, check.device, images, precision).ours
+    return seconds_in_loop(run, watch, 0 if check.quick else SECONDS)
 
 
 def truth(workload: Workload, images: int) -> Tensor:

@@ -20,6 +20,7 @@ from torch import Tensor
 
 import measure_steps
 from gpu_check.parts import Check, described
+from in_loop import Timed
 from reprior.machine.facts import peak_memory_mib
 from reprior.networks import lpips
 
@@ -138,9 +139,9 @@ def measured(kind: Kind, check: Check, loading: float) -> dict[str, Any]:
         torch.cuda.reset_peak_memory_stats(device)
     with one_thread():
         clock = measure_steps.Clock(device, 0, time.time())
-        run = measure_steps.reconstruction(kind.work, images, device, str(check.settings.root / "data/raw"))
-        target = 0.01 if check.quick else 0.5
-        numbers = measure_steps.timed(run, images, clock, target, measure_steps.fewest(device))
+        watch = Timed(device=device)
+        run = measure_steps.reconstruction(kind.work, images, device, str(check.settings.root / "data/raw"), watch)
+        numbers = measure_steps.timed(run, images, clock, 0.01 if check.quick else 0.5, watch)
     numbers["start_seconds"] = float(f"{numbers['start_seconds'] + loading:.4g}")
     return {
         "device": measure_steps.device_name(check.settings.device),

@@ -83,7 +83,9 @@ def plain(network: DeepDecoder, u: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_it_is_the_network_of_plain_layers(form: Form) -> None:
+@pytest.mark.parametrize("products", [0, 4, 128])
+def test_it_is_the_network_of_plain_layers(form: Form, products: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("reprior.networks.deep_decoder._PRODUCTS", products)
     network = DeepDecoder(5, (3, 48, 32), form).double()
     for parameter in network.parameters():
         nn.init.normal_(parameter, generator=torch.Generator().manual_seed(parameter.numel()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -196,11 +197,15 @@ def solve(
         try:
             parts.append(_best_of(restarts, method, problem[rows], *mine, **settings))
             done = rows.stop
+            continue
         except torch.OutOfMemoryError:
             if rows.stop - rows.start == 1:
                 raise
-            size = (rows.stop - rows.start + 1) // 2
-            print(f"reprior: out of memory; going on with {size} images at a time", file=sys.stderr)
+        # Only here, where the error is gone, nothing refers to the tensors of the failed try.
+        gc.collect()
+        torch.cuda.empty_cache()
+        size = (rows.stop - rows.start + 1) // 2
+        print(f"reprior: out of memory; going on with {size} images at a time", file=sys.stderr)
     return _joined(parts)
 
 

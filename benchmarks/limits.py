@@ -12,7 +12,7 @@
 - **Time they allow**: operations / rate of a matrix product, or bytes / rate of a copy, whichever is longer, since a
   machine can do both at once. Both rates are medians of the same run.
 - **Our time**: (t(few + steps) - t(few)) / steps, so that neither the start nor the end of a method counts. The plain
-  form is measured in the same way.
+  form is measured in the same way, in a process of its own, since our jobs keep freed memory and others do not.
 
 Where our code needs fewer operations or saves less than the plain form, the share may exceed 100 %.
 
@@ -25,6 +25,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import datetime
+import multiprocessing
 import statistics
 import subprocess
 import sys
@@ -32,7 +33,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import cast
 from unittest.mock import patch
 
 import torch
@@ -77,7 +80,8 @@ Each row is one step on one image in a batch of so many *images*, with random we
   plain form saves for the gradient is written once and read once; weights that a batch shares are read once for all.
 - *Time they allow*: operations / rate of a matrix product, or bytes / rate of a copy, whichever is longer.
 - *Share*: the time they allow / our time. It may exceed 100% where our code needs less than the plain form.
-- *Plain*: one image at a time, gradients for all weights, default memory format, default `torch.optim.Adam`.
+- *Plain*: one image at a time, gradients for all weights, default memory format, default `torch.optim.Adam`, freed
+  memory given back.
 """
 
 _A_TWICE = "A is larger than a cache, and a step reads it twice (A x and its gradient). The limit counts one reading"
@@ -156,14 +160,15 @@ def main() -> int:
     options = _options()
     if options.threads:
         torch.set_num_threads(options.threads)
-    keep_freed_memory()  # as jobs do
-    clock = Clock(options.device)
     rows = []
-    for workload in selected(options.methods, options.sizes):
-        cost = counted(workload)
-        steps = steps_of(workload, cost)
-        rows.append(Row(workload, cost, measured(workload, clock, steps, options.repeats, options.minutes)))
-        print(f"{workload.name}: {rows[-1].times}", file=sys.stderr, flush=True)
+    with PlainWay(options.device) as plain:
+        keep_freed_memory()  # as jobs do
+        clock = Clock(options.device)
+        for workload in selected(options.methods, options.sizes):
+            cost = counted(workload)
+            steps = steps_of(workload, cost)
+            rows.append(Row(workload, cost, measured(workload, clock, plain, steps, options.repeats, options.minutes)))
+            print(f"{workload.name}: {rows[-1].times}", file=sys.stderr, flush=True)
     rates = clock.rates()
     text = report(rows, rates, machine_line(options.device, rates))
     if options.print or not options.write:
@@ -237,20 +242,12 @@ def _bytes(tensors: Sequence[Tensor]) -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
-class Clock:
-    """Measures seconds, and the machine's two rates beside everything else."""
+class Stopwatch:
+    """Measures seconds."""
 
-    def __init__(self, device: str, matrix: int = MATRIX, copied: int = COPIED) -> None:
+    def __init__(self, device: str) -> None:
         self.device = device
         self.few = 6 if device.startswith("cuda") else 1  # CUDA records a step as a graph after the first ones
-        a = torch.rand(matrix, matrix, device=device)
-        source = torch.zeros(copied // 4, device=device)
-        target = torch.empty_like(source)
-        self.rating: tuple[Callable[[], object], ...] = (lambda: a @ a, lambda: target.copy_(source))
-        self.amounts = (2 * matrix**3, 2 * copied)  # a copy reads and writes
-        self.times: list[tuple[float, ...]] = []
-        for work in self.rating:
-            work()
 
     def seconds(self, work: Callable[[], object]) -> float:
         """How long the work takes."""
@@ -265,6 +262,25 @@ class Clock:
         short, long = (self.seconds(partial(work, count)) for count in (self.few, self.few + steps))
         return (long - short) / steps
 
+    def _wait(self) -> None:
+        if self.device.startswith("cuda"):
+            torch.cuda.synchronize()
+
+
+class Clock(Stopwatch):
+    """Also measures the machine's two rates."""
+
+    def __init__(self, device: str, matrix: int = MATRIX, copied: int = COPIED) -> None:
+        super().__init__(device)
+        a = torch.rand(matrix, matrix, device=device)
+        source = torch.zeros(copied // 4, device=device)
+        target = torch.empty_like(source)
+        self.rating: tuple[Callable[[], object], ...] = (lambda: a @ a, lambda: target.copy_(source))
+        self.amounts = (2 * matrix**3, 2 * copied)  # a copy reads and writes
+        self.times: list[tuple[float, ...]] = []
+        for work in self.rating:
+            work()
+
     def rate(self) -> None:
         """Measure the rates once."""
         self.times.append(tuple(self.seconds(work) for work in self.rating))
@@ -274,9 +290,48 @@ class Clock:
         medians = (statistics.median(column) for column in zip(*self.times, strict=True))
         return Rates(*(amount / seconds for amount, seconds in zip(self.amounts, medians, strict=True)))
 
-    def _wait(self) -> None:
-        if self.device.startswith("cuda"):
-            torch.cuda.synchronize()
+
+class PlainWay:
+    """The plain form in a process of its own, with memory as PyTorch has it by default. It works when it is asked."""
+
+    def __init__(self, device: str) -> None:
+        context = multiprocessing.get_context("fork")
+        self._connection, other = context.Pipe()
+        self._process = context.Process(target=_serve, args=(other, device), daemon=True)
+        self._process.start()
+        other.close()
+
+    def __enter__(self) -> PlainWay:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.join()
+
+    def seconds_of_step(self, workload: Workload, steps: int) -> float:
+        """How long one step takes on all images of the batch, one after the other."""
+        try:
+            self._connection.send((workload.method, workload.size, steps))
+            answer = self._connection.recv()
+        except (EOFError, ConnectionError):
+            raise RuntimeError(f"{workload.name}: the process of the plain way ended; too little memory?") from None
+        if isinstance(answer, Exception):
+            raise answer
+        return cast(float, answer)
+
+
+def _serve(connection: Connection, device: str) -> None:
+    watch, name, ready = Stopwatch(device), ("", 0), None
+    while True:
+        method, size, steps = connection.recv()
+        try:
+            if ready is None or name != (method, size):
+                ready = None  # before the next one needs memory
+                (workload,) = selected([method], [size])
+                name, ready = (method, size), workload.ready(device, workload.images)
+            connection.send(watch.seconds_of_step(ready.plain, steps))
+        except Exception as error:
+            connection.send(error)
 
 
 def steps_of(workload: Workload, cost: Cost) -> int:
@@ -284,7 +339,7 @@ def steps_of(workload: Workload, cost: Cost) -> int:
     return max(1, min(MOST_STEPS, round(WORK / (cost.operations * workload.images * workload.rounds))))
 
 
-def measured(workload: Workload, clock: Clock, steps: int, repeats: int, minutes: float) -> Times:
+def measured(workload: Workload, clock: Clock, plain: PlainWay, steps: int, repeats: int, minutes: float) -> Times:
     """Measure a workload by turns with the rates. The first round is not counted."""
     ready, image_rounds = workload.ready(clock.device, workload.images), workload.images * workload.rounds
     ends, found = time.monotonic() + 60 * minutes, []
@@ -292,9 +347,9 @@ def measured(workload: Workload, clock: Clock, steps: int, repeats: int, minutes
         if number > LEAST_ROUNDS and time.monotonic() > ends:
             break
         clock.rate()
-        found.append([clock.seconds_of_step(work, steps) / image_rounds for work in (ready.ours, ready.plain)])
-    ours, plain = (statistics.median(column) for column in zip(*found[1:], strict=True))
-    return Times(ours, plain, len(found) - 1)
+        pair = clock.seconds_of_step(ready.ours, steps), plain.seconds_of_step(workload, steps)
+        found.append([seconds / image_rounds for seconds in pair])
+    return Times(*(statistics.median(column) for column in zip(*found[1:], strict=True)), len(found) - 1)
 
 
 def machine_line(device: str, rates: Rates) -> str:

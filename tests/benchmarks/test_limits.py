@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import os
+import time
+from contextlib import nullcontext
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -93,6 +96,27 @@ def test_only_the_steps_are_timed(limits: ModuleType, monkeypatch: pytest.Monkey
     assert clock.seconds_of_step(lambda steps: 5 + 2 * steps, 4) == 2
 
 
+def test_the_plain_way_is_timed_in_a_process_of_its_own(limits: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = os.getpid()
+
+    def plain(steps: int) -> None:
+        if steps > 10:
+            raise RuntimeError("too many")
+        if os.getpid() != here:
+            time.sleep(0.02 * steps)
+
+    workload = SimpleNamespace(method="m", size=64, images=1, name="m, 64 pixels")
+    workload.ready = lambda device, images: SimpleNamespace(plain=plain)
+    monkeypatch.setattr(limits, "selected", lambda methods, sizes: [workload])
+    with limits.PlainWay("cpu") as way:
+        assert way.seconds_of_step(workload, 4) == pytest.approx(0.02, rel=0.5)
+        with pytest.raises(RuntimeError, match="too many"):
+            way.seconds_of_step(workload, 100)
+        way._process.kill()
+        with pytest.raises(RuntimeError, match="m, 64 pixels: the process of the plain way ended"):
+            way.seconds_of_step(workload, 4)
+
+
 def test_rates_are_medians(limits: ModuleType) -> None:
     clock = limits.Clock("cpu", matrix=8, copied=64)
     clock.times = [(1.0, 2.0), (2.0, 4.0), (50.0, 90.0)]
@@ -150,6 +174,7 @@ def prepared(limits: ModuleType, seconds: float, explained: bool, document: Path
 
     return {
         "Clock": Clock,
+        "PlainWay": lambda device: nullcontext(),
         "DOCUMENT": document,
         "machine_line": lambda device, rates: "A machine.",
         "WHY": {("csgm", 64): "It waits."} if explained else {},

@@ -92,8 +92,19 @@ class Inverse(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, C, H, W] in [0, 1] -> [N, latent]"""
-        h = self.narrow(self.hidden(2 * x - 1))
-        return self.out(self.dropout(functional.leaky_relu(h, 0.2)).flatten(1))
+        h = _to_one_pixel(self.narrow, self.hidden(2 * x - 1))
+        return self.out(self.dropout(functional.leaky_relu(h, 0.2)))
+
+
+def _to_one_pixel(layer: nn.Conv2d, h: Tensor) -> Tensor:
+    """A convolution whose kernel is as large as its input, as a matrix product: [N, I, k, k] -> [N, O].
+
+    For 1024 channels, a CPU takes an eighth of the time of the convolution.
+    """
+    weight = layer.weight
+    if weight.is_contiguous(memory_format=torch.channels_last):
+        h, weight = h.permute(0, 2, 3, 1), weight.permute(0, 2, 3, 1)
+    return functional.linear(h.flatten(1), weight.flatten(1), layer.bias)
 
 
 def widths(colours: int, layers: Sequence[Layer], channels: int) -> list[int]:

@@ -65,9 +65,9 @@ def test_another_operator_takes_what_was_measured_with_one(full: Plan, tmp_path:
     work = next(
         task.work for task in tasks(full) if task.case == case.name and task.work.method == case.cells["csgm"].spec
     )
-    write_rows(tmp_path / TABLE, [row(work.key, 2, 560 + 2 * 900)])
+    write_rows(tmp_path / TABLE, [row(work.key, 2, 650 + 2 * 900)])
     plan = replace(full, root=tmp_path)
-    assert asked(plan, "celeba-sr-x4", "csgm", "0000-0009") == 11_000  # 1.1 * (560 + 10 * 900), in steps of 500
+    assert asked(plan, "celeba-sr-x4", "csgm", "0000-0009") == 11_000  # 1.1 * (650 + 10 * 900), in steps of 500
     assert asked(plan, "celeba-deblur", "csgm", "0000-0009") == 11_000
 
 

@@ -13,8 +13,9 @@ from reprior.planning.plan import CasePlan, Cell, Plan, batch_range
 from reprior.planning.step_times import TABLE, Row, Work, image_size, read_rows
 from reprior.planning.study import Spec
 
-_TORCH, _CUDA = 560, 3_000
-"""MiB of a process that has imported torch (measured), and what CUDA adds to it (not measured)."""
+_TORCH, _CUDA = 650, 3_000
+"""MiB of a process that has imported torch and runs a method on one small image (measured: 590 to 650), and what CUDA
+adds to it (not measured)."""
 _PER_PIXEL = 6_000
 """Bytes per pixel for work that was not measured. Measured values are 3,000 to 9,000, and 24,000 for `dip`."""
 _MARGIN, _STEP = 1.1, 500

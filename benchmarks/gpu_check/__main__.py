@@ -30,7 +30,7 @@ def main() -> int:
         Part("cuda tests", cuda_tests.check, 8),
         Part("cpu and gpu", agreement.check, 14),
         Part("graphs", graphs.check, 10),
-        Part("speed", speed.check, 40),
+        Part("speed", speed.check, 52),
         Part("weights per image", ways.check, 14),
         Part("jobs per gpu", sharing.check, 14),
         Part("resumption", resumption.check, 6),

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from reprior.generators.base import Generator
-from reprior.machine.precision import computing_in
+from reprior.machine.precision import computing_in, layout
 from reprior.methods.base import Problem, Reconstruction, solve
 from reprior.methods.csgm import csgm
 from reprior.methods.dip import dip
@@ -89,3 +89,11 @@ def test_the_precision_ends_with_its_block(precision: Precision) -> None:
         assert state() == (precision == "tf32", precision == "tf32", precision == "bfloat16")
         raise ValueError("mine")
     assert state() == before
+
+
+@pytest.mark.parametrize(
+    ("device", "precision", "last"),
+    [("cpu", "float32", True), ("cpu", "bfloat16", True), ("cuda", "float32", False), ("cuda", "tf32", True)],
+)
+def test_only_float32_on_a_gpu_keeps_channels_first(device: str, precision: Precision, last: bool) -> None:
+    assert layout(precision, device) == (torch.channels_last if last else torch.contiguous_format)

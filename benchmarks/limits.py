@@ -16,8 +16,9 @@
 
 Where our code needs fewer operations or saves less than the plain form, the share may exceed 100 %.
 
-Every number is the median of rounds, in which all forms of a workload and both rates are measured by turns. A workload
-ends before its last round if it has had three rounds and more than `--minutes`.
+Every number is the median of rounds, in which both forms of a workload and both rates are measured by turns. A workload
+ends before its last round if it has had one round and more than `--minutes`. With `--keep FILE`, a run that was broken
+off goes on with the rows that it lacks; remove the file when the code has changed.
 """
 
 from __future__ import annotations
@@ -25,13 +26,14 @@ from __future__ import annotations
 import argparse
 import contextlib
 import datetime
+import json
 import multiprocessing
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -57,7 +59,6 @@ COPIED = 2**30
 """Bytes of the measured copy: more than caches hold."""
 WORK, MOST_STEPS = 100e9, 8
 """Each measured time is of so many operations in all, but of one step at least and of eight at most."""
-LEAST_ROUNDS = 3
 ENOUGH = 0.5
 """The share of the limit below which a row needs a sentence."""
 COLUMNS = (
@@ -160,15 +161,20 @@ def main() -> int:
     options = _options()
     if options.threads:
         torch.set_num_threads(options.threads)
-    rows = []
+    rows, kept = [], Kept(options.keep)
     with PlainWay(options.device) as plain:
         keep_freed_memory()  # as jobs do
         clock = Clock(options.device)
+        clock.times += kept.rates
         for workload in selected(options.methods, options.sizes):
             cost = counted(workload)
-            steps = steps_of(workload, cost)
-            rows.append(Row(workload, cost, measured(workload, clock, plain, steps, options.repeats, options.minutes)))
-            print(f"{workload.name}: {rows[-1].times}", file=sys.stderr, flush=True)
+            times = kept.times.get(workload.name)
+            if times is None:
+                steps = steps_of(workload, cost)
+                times = measured(workload, clock, plain, steps, options.repeats, options.minutes)
+                print(f"{workload.name}: {times}", file=sys.stderr, flush=True)
+                kept.add(workload, times, clock.times)
+            rows.append(Row(workload, cost, times))
     rates = clock.rates()
     text = report(rows, rates, machine_line(options.device, rates))
     if options.print or not options.write:
@@ -191,6 +197,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, help="of torch; its default if not given")
     parser.add_argument("--repeats", type=int, default=7, help="rounds")
     parser.add_argument("--minutes", type=float, default=5.0, help="after which a workload has no more rounds")
+    parser.add_argument("--keep", type=Path, metavar="FILE", help="where what has been measured is kept")
     parser.add_argument("--write", action="store_true", help="the table into docs/benchmarks.md")
     parser.add_argument("--print", action="store_true", help="the table; this is the default")
     return parser.parse_args()
@@ -240,6 +247,23 @@ def _storage(tensor: Tensor) -> int:
 
 def _bytes(tensors: Sequence[Tensor]) -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
+class Kept:
+    """What a run that was broken off had measured, in a file if there is one."""
+
+    def __init__(self, path: Path | None) -> None:
+        self.path = path
+        content = json.loads(path.read_text()) if path is not None and path.is_file() else {"rows": {}, "rates": []}
+        self.times = {name: Times(*values) for name, values in content["rows"].items()}
+        self.rates = [tuple(pair) for pair in content["rates"]]
+
+    def add(self, workload: Workload, times: Times, rates: Sequence[tuple[float, ...]]) -> None:
+        """One more row, and all measured times of the rates."""
+        self.times[workload.name] = times
+        if self.path is not None:
+            rows = {name: astuple(each) for name, each in self.times.items()}
+            self.path.write_text(json.dumps({"rows": rows, "rates": rates}, indent=1) + "\n")
 
 
 class Stopwatch:
@@ -342,9 +366,9 @@ def steps_of(workload: Workload, cost: Cost) -> int:
 def measured(workload: Workload, clock: Clock, plain: PlainWay, steps: int, repeats: int, minutes: float) -> Times:
     """Measure a workload by turns with the rates. The first round is not counted."""
     ready, image_rounds = workload.ready(clock.device, workload.images), workload.images * workload.rounds
-    ends, found = time.monotonic() + 60 * minutes, []
+    ends, found = time.monotonic() + 60 * minutes, list[list[float]]()
     for number in range(repeats + 1):
-        if number > LEAST_ROUNDS and time.monotonic() > ends:
+        if number > 1 and time.monotonic() > ends:
             break
         clock.rate()
         pair = clock.seconds_of_step(ready.ours, steps), plain.seconds_of_step(workload, steps)

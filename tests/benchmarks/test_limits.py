@@ -117,6 +117,15 @@ def test_the_plain_way_is_timed_in_a_process_of_its_own(limits: ModuleType, monk
             way.seconds_of_step(workload, 4)
 
 
+def test_a_run_goes_on_with_the_rows_that_it_lacks(limits: ModuleType, tmp_path: Path) -> None:
+    workload, path = SimpleNamespace(name="csgm, 64 pixels"), tmp_path / "limits.json"
+    times = limits.Times(0.5, 1.5, 7)
+    limits.Kept(path).add(workload, times, [(1.0, 2.0)])
+    found = limits.Kept(path)
+    assert found.times == {"csgm, 64 pixels": times}
+    assert found.rates == [(1.0, 2.0)]
+
+
 def test_rates_are_medians(limits: ModuleType) -> None:
     clock = limits.Clock("cpu", matrix=8, copied=64)
     clock.times = [(1.0, 2.0), (2.0, 4.0), (50.0, 90.0)]
@@ -167,7 +176,7 @@ def prepared(limits: ModuleType, seconds: float, explained: bool, document: Path
 
     class Clock:
         def __init__(self, device: str) -> None:
-            pass
+            self.times: list[tuple[float, float]] = []
 
         def rates(self) -> Any:
             return limits.Rates(1e9, 1e9)

@@ -92,6 +92,9 @@ _STYLED = (
 )
 WHY: Mapping[str | tuple[str, int], str] = {
     "deep-decoder": f"{_A_TWICE}. At 64 pixels the two products take two thirds of the time.",
+    ("deep-decoder", 256): "Few operations per value of a feature map: ReLU and its gradient take 46% of the time.",
+    ("deep-decoder", 1024): "Few operations per value of a feature map: ReLU and its gradient take half of the time, "
+    "doubling 28%. Maps of 0.9 GB are too large to be kept, so each new one costs page faults.",
     "hybrid": f"{_A_TWICE}. At 64 pixels the two products take a quarter of the time, DCGAN's convolutions half.",
     ("gan-as-dip", 64): "Each image has 3.6 million weights of its own. Convolutions take 57% of the time, copies and "
     "joins of tensors 17%, Adam 12%, A 7%.",

@@ -109,7 +109,7 @@ def test_the_plain_way_is_timed_in_a_process_of_its_own(limits: ModuleType, monk
     workload.ready = lambda device, images: SimpleNamespace(plain=plain)
     monkeypatch.setattr(limits, "selected", lambda methods, sizes: [workload])
     with limits.PlainWay("cpu") as way:
-        assert way.seconds_of_step(workload, 4) == pytest.approx(0.02, rel=0.5)
+        assert 0.01 < way.seconds_of_step(workload, 4) < 1  # it sleeps 0.02 s; other work may hold it up
         with pytest.raises(RuntimeError, match="too many"):
             way.seconds_of_step(workload, 100)
         way._process.kill()

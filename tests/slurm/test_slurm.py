@@ -90,8 +90,9 @@ def test_a_job_out_of_time_goes_on_with_more(scenario: Scenario, reference: Scen
 
 @pytest.mark.slurm("preempted")
 def test_a_preempted_job_goes_on_later(scenario: Scenario, reference: Scenario) -> None:
-    first, second = scenario.attempts("modest")
-    assert first["slurm_job"] == second["slurm_job"]
+    attempts = scenario.attempts("modest")  # jobs of other scenarios may preempt it once more
+    assert len(attempts) >= 2
+    assert len({attempt["slurm_job"] for attempt in attempts}) == 1
     assert "going on from" in scenario.log("modest")
     assert_as_undisturbed(scenario, reference, "modest")
 

@@ -54,6 +54,11 @@ class Kind:
         return self.image_steps * self.work.size**2
 
     @property
+    def key(self) -> tuple[str, ...]:
+        """What the rows of the table are found by."""
+        return self.method, self.generator, str(self.work.size), self.operator
+
+    @property
     def name(self) -> str:
         """For reports."""
         names = [text.split(" ")[0] for text in (self.method, self.generator, self.operator) if text]
@@ -61,8 +66,10 @@ class Kind:
 
 
 def check(check: Check) -> None:
-    """Measure kinds of work while there is time, those that cost the full scale most first."""
-    kinds = sorted(read_kinds(check.settings.root / "benchmarks/full_scale_kinds.json"), key=lambda kind: -kind.cost)
+    """Measure kinds of work while there is time: those that the table lacks first, the most expensive of them first."""
+    folder = check.settings.root / "benchmarks"
+    known = in_table(folder / "step_times.csv", measure_steps.device_name(check.settings.device))
+    kinds = sorted(read_kinds(folder / "full_scale_kinds.json"), key=lambda kind: (kind.key in known, -kind.cost))
     if check.quick:
         kinds = small(kinds)
     path, errors, left = check.settings.out / "step_times.csv", dict[str, list[str]](), list[str]()
@@ -93,8 +100,7 @@ def report(check: Check, kinds: list[Kind], rows: list[dict[str, Any]], left: li
         row["seconds"] * kind.image_steps
         for row in rows
         for kind in kinds
-        if (row["method"], row["generator"], row["operator"], row["size"])
-        == (kind.method, kind.generator, kind.operator, kind.work.size)
+        if (row["method"], row["generator"], str(row["size"]), row["operator"]) == kind.key
     )
     text = f"{len(rows)} of {len(kinds)} kinds of work, which take {hours / 3600:.4g} hours at full scale"
     check.judged("rows", text, "some", bool(rows), rows=rows)
@@ -113,6 +119,13 @@ def read_kinds(path: Path) -> Iterator[Kind]:
         texts = methods[method][0], generators[generator][0], operators[operator][0]
         specs = {"method": methods[method][1], "operator": operators[operator][1], **generators[generator][1]}
         yield Kind(*texts, SimpleNamespace(size=size, channels=channels, **specs), images, image_steps)
+
+
+def in_table(path: Path, device: str) -> set[tuple[str, ...]]:
+    """The keys of the kinds of work that the table has for a device."""
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row["device"] == device and row["stage"] == "reconstruct"]
+    return {(row["method"], row["generator"], row["size"], row["operator"]) for row in rows}
 
 
 def small(kinds: list[Kind]) -> list[Kind]:

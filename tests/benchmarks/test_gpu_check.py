@@ -108,6 +108,8 @@ def test_its_rows_are_found_by_the_plan(quick: tuple[subprocess.CompletedProcess
     for _ in range(2):
         measure_steps.add(quick[1] / "step_times.csv", tmp_path / "table.csv")
     assert read_rows(tmp_path / "table.csv") == sorted(found, key=lambda row: row.key)
+    known = rows.in_table(tmp_path / "table.csv", found[0].device)
+    assert sum(kind.key in known for kind in kinds) == 2 and not rows.in_table(tmp_path / "table.csv", "another")
 
 
 def settings(tmp_path: Path, device: str = "cpu") -> Any:

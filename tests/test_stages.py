@@ -17,6 +17,7 @@ from reprior.errors import UserError
 from reprior.generators.base import build_generator
 from reprior.machine.files import load_arrays, load_tensors, save_arrays, save_tensors
 from reprior.methods.base import Problem, Reconstruction
+from reprior.operators import make_operator
 from reprior.provenance import read_record
 from reprior.stages.aggregate import aggregate
 from reprior.stages.convert import convert
@@ -101,6 +102,44 @@ def test_methods_know_the_noise(
     assert noise.items() <= record.items()
 
 
+def test_each_result_says_how_well_it_agrees_with_the_observation(tmp_path: Path, images: Path) -> None:
+    observe(images, CASE, tmp_path / "y.safetensors")
+    reconstruct(tmp_path / "y.safetensors", {"name": "bicubic"}, tmp_path / "x.safetensors", label="up")
+    y, x = (load_tensors(tmp_path / f"{name}.safetensors")[0] for name in ("y", "x"))
+    operator = make_operator("s", "c", CASE["operator"], (3, 64, 64))
+    wanted = [
+        np.linalg.norm(row) / np.linalg.norm(seen)
+        for row, seen in zip((operator.A(x["images"].clamp(0, 1)) - y["y"]).numpy(), y["y"].numpy(), strict=True)
+    ]
+    numbers = json.loads((tmp_path / "x.json").read_text())["numbers"]
+    assert numbers["residual"] == pytest.approx(wanted, rel=1e-5)
+    # the originals miss y by the noise alone
+    missed = (operator.A(load_tensors(images)[0]["images"]) - y["y"]).flatten(1).norm(dim=1) / y["y"].flatten(1).norm(
+        dim=1
+    )
+    assert numbers["noise-residual"] == pytest.approx(missed.tolist(), rel=0.1)
+    assert numbers["passes"] == [0, 0]
+
+
+def test_passes_are_steps_of_all_restarts(tmp_path: Path, images: Path) -> None:
+    spec = {"name": "began", "size": 64, "channels": 2, "latent": 4}
+    save_tensors(tmp_path / "w.safetensors", build_generator(spec).state_dict(), {})
+    given = {**spec, "weights": str(tmp_path / "w.safetensors")}
+    observe(images, CASE, tmp_path / "y.safetensors")
+    for name, method, passes in (
+        ("csgm", {"name": "csgm", "steps": 3, "restarts": 2}, 6),
+        ("pgd", {"name": "pgd-gan", "rounds": 2, "steps": 3}, 8),
+    ):
+        reconstruct(tmp_path / "y.safetensors", method, tmp_path / name, label=name, generator=given)
+        assert json.loads((tmp_path / f"{name}.json").read_text())["numbers"]["passes"] == [passes] * 2
+
+
+def test_nothing_observed_is_nothing_to_agree_with(tmp_path: Path, images: Path) -> None:
+    observe(images, {**CASE, "operator": {"name": "nothing"}}, tmp_path / "y.safetensors")
+    reconstruct(tmp_path / "y.safetensors", {"name": "naive"}, tmp_path / "x.safetensors", label="naive")
+    assert "residual" not in json.loads((tmp_path / "x.json").read_text())["numbers"]
+
+
 def test_a_result_holds_the_features_that_give_its_images(tmp_path: Path, images: Path) -> None:
     spec = {"name": "began", "size": 64, "channels": 2, "latent": 4}
     generator = build_generator(spec)
@@ -159,10 +198,11 @@ def test_a_job_says_how_it_came_about(tmp_path: Path, images: Path) -> None:
     assert job["operator"] == CASE["operator"]
     rows = (tmp_path / "m.csv").read_text().splitlines()
     assert rows[0] == "study,case,method,image,metric,value"
+    beside = ("residual", "noise-residual", "passes", "seconds", "memory_mib")
     assert {tuple(row.split(",")[:5]) for row in rows[1:]} == {
         ("s", "c", "up", image, metric)
         for image in ("000003", "000004")
-        for metric in ("psnr", "seconds", "memory_mib")
+        for metric in ("psnr", *beside)
     }
 
 

@@ -162,7 +162,10 @@ def test_gaps_are_named_once_and_a_panel_without_points_says_why(study: MadeUp, 
         ({"curves": {"NPGD": ["npgd"]}}, "curves: the method `csgm-500` of `methods` is in none"),
         ({"curves": {**CURVES, "DIP": ["dip"]}}, r"curves\.DIP: `dip` is not among `methods`"),
         ({"curves": {**CURVES, "none": []}}, r"curves\.none: names no method"),
-        ({"x": "lr"}, "the method csgm-500 of case cs has no number `lr`; set `x` to `seconds` or .*: steps, restarts"),
+        (
+            {"x": "lr"},
+            "the method csgm-500 of case cs has no number `lr`; set `x` to `seconds`, `passes` or .*: steps, restarts",
+        ),
         ({"x": "label"}, "has no number `label`"),
     ],
 )

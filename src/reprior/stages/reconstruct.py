@@ -94,7 +94,9 @@ def reconstruct(
     asked = {"plugin": name, "settings": chosen, "generator": generator}
     asked |= {"networks": networks or {}, "starts": starts or {}}
     noise = {key: meta[key] for key in ("noise", "noise_norm", "clip") if key in meta}
-    solved = {"operator": meta["operator"], "numbers": _numbers(found, watch)} | noise
+    numbers = _numbers(found, watch) | _agreement(problem, found.images)
+    numbers["passes"] = [_steps(found) * settings.get("restarts", 1)] * len(problem)
+    solved = {"operator": meta["operator"], "numbers": numbers} | noise
     spent = {"seconds": seconds, "seconds_per_image": seconds / len(problem), "startup_seconds": startup}
     machine = {
         "peak_memory_mib": peak_memory_mib(),
@@ -119,6 +121,25 @@ def _numbers(found: Reconstruction, watch: Watch) -> dict[str, list[float]]:
     """The method's numbers per image, and the number of values that it optimised."""
     numbers = {name: values.tolist() for name, values in found.numbers.items()}
     return numbers if watch.parameters is None else {**numbers, "parameters": [watch.parameters] * len(found.images)}
+
+
+def _steps(found: Reconstruction) -> int:
+    """How often each image went through the networks of the method, in one of its restarts: once in each step."""
+    return 0 if found.trace is None else found.trace.shape[1]
+
+
+@torch.no_grad()
+def _agreement(problem: Problem, images: Tensor) -> dict[str, list[float]]:
+    """||A x - y|| / ||y|| of each image, clipped as metrics see it, and what the expected noise alone would make it.
+
+    Nothing if some y is empty or zero, which has no relative error.
+    """
+    size = problem.y.flatten(1).norm(dim=1)
+    if not (size > 0).all():
+        return {}
+    residual = problem.residual(images.clamp(0, 1)).sqrt() / size
+    noise = problem.noise * problem.y[0].numel() ** 0.5 / size
+    return {"residual": residual.tolist(), "noise-residual": noise.tolist()}
 
 
 def _marked(watch: Watch, images: int, label: str) -> dict[str, Tensor]:

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".pdf", ".png")
 READS = "metrics"
+COSTS = ("seconds", "passes")
+"""What results say of themselves."""
 FEW = 10
 """Points of a panel that get names. More of them would leave no room."""
 _AROUND = (
@@ -54,13 +56,14 @@ def budget(
 ) -> None:
     """Draw one panel per case, `columns` side by side. A bar is the 95% bootstrap interval of an average.
 
-    `x` is `seconds`, the average time per image, or a setting of the methods, such as `steps`. `curves` is
-    {title: methods}: a line joins them in this order. If not given, each method is a point of its own.
+    `x` is what an image cost on average, `seconds` or `passes` through networks, or a setting of the methods, such as
+    `steps`. `curves` is {title: methods}: a line joins them in this order. If not given, each method is a point of its
+    own.
     """
     wanted = curves or {context.label(method): [method] for method in methods}
     shown = ordered(context, "curves", wanted, methods, "method")
     metric = context.metric(metric, cases, methods)
-    labels = {"x": x_label or (about(x).label if x == "seconds" else x), "y": about(metric).label}
+    labels = {"x": x_label or (about(x).label if x in COSTS else x), "y": about(metric).label}
     scales = {"xscale": "log" if log_x else "linear", "yscale": "log" if log_y else "linear"}
     points = [_point(context, entry, x, scales) for entry in entries(context, cases, methods, [metric])]
     panels = {case: [point for point in points if point.entry.case == case] for case in cases}
@@ -72,7 +75,7 @@ def budget(
         if any(point.drawn for point in here):
             axes.set(xlabel=labels["x"], ylabel=labels["y"], **scales)
             _draw(axes, shown, looks, here)
-            if x == "seconds":
+            if x in COSTS:
                 axes.margins(x=0.32)  # room for names beside the outermost points
             elif log_x:
                 tick(axes, (point.x for point in here if point.drawn))
@@ -80,7 +83,7 @@ def budget(
             say_why(axes, [point.entry for point in here])
     common_legend(figure, all_axes)
     figure.draw_without_rendering()  # from here on everything has its place
-    if x == "seconds":  # a setting is on the axis itself
+    if x in COSTS:  # a setting is on the axis itself
         for axes, here in zip(all_axes, panels.values(), strict=True):
             _name(axes, context, looks, [point for point in here if point.drawn])
     told = [point.entry for point in points if filled[cases.index(point.entry.case)]]
@@ -135,15 +138,16 @@ def _point(context: Context, entry: Entry, x: str, scales: Mapping[str, str]) ->
 
 def _cost(context: Context, case: str, method: str, x: str) -> float:
     """The place of a method on the axis."""
-    if x == "seconds":
-        seconds = context.cell(case, method).average(x)
-        return math.nan if seconds is None else seconds
+    if x in COSTS:
+        cost = context.cell(case, method).average(x)
+        return math.nan if cost is None else cost
     settings: Mapping[str, Any] = context.cases[case]["methods"][method]["settings"]
     if isinstance(settings.get(x), int | float):
         return float(settings[x])
+    known = ", ".join(key for key in settings if key != "name") or "(none)"
     raise UserError(
         f"artifact {context.spec['artifact']}: the method {method} of case {case} has no number `{x}`; set `x` to"
-        f" `seconds` or to one of its settings: {', '.join(key for key in settings if key != 'name') or '(none)'}"
+        f" `seconds`, `passes` or one of its settings: {known}"
     )
 
 

@@ -200,9 +200,7 @@ def test_a_job_says_how_it_came_about(tmp_path: Path, images: Path) -> None:
     assert rows[0] == "study,case,method,image,metric,value"
     beside = ("residual", "noise-residual", "passes", "seconds", "memory_mib")
     assert {tuple(row.split(",")[:5]) for row in rows[1:]} == {
-        ("s", "c", "up", image, metric)
-        for image in ("000003", "000004")
-        for metric in ("psnr", *beside)
+        ("s", "c", "up", image, metric) for image in ("000003", "000004") for metric in ("psnr", *beside)
     }
 
 

@@ -10,8 +10,8 @@ CORES ?= all
 INSTALLER ?= uv
 # The last choice is kept for later installs: see envs/install.sh.
 TORCH ?= $(or $(shell cat .venv/.installed 2>/dev/null),locked)
-# Number of test processes.
-TESTERS := $(if $(filter all,$(CORES)),$(shell nproc),$(CORES))
+# Number of test processes: one more than cores, since tests of clusters and of stopped runs mostly wait.
+TESTERS := $(shell echo $$(($(if $(filter all,$(CORES)),$(shell nproc),$(CORES)) + 1)))
 PYTEST_FLAGS ?=
 LOCK_FLAGS ?=
 GPU_CHECK ?=

@@ -26,7 +26,7 @@ EXTRAS = PROJECT["optional-dependencies"]
 RUNTIME = [Requirement(line) for line in PROJECT["dependencies"]]
 APART = {"bm3d"}
 """Extras of one package each, with its name, that `dev` leaves out because their licences are not free."""
-DIRECT = RUNTIME + [Requirement(line) for extra in ("test", "lint", "slurm") for line in EXTRAS[extra]]
+DIRECT = RUNTIME + [Requirement(line) for extra in ("test", "lint", "slurm", "deepinv") for line in EXTRAS[extra]]
 
 
 def entries(lock: Path) -> list[str]:
@@ -137,7 +137,7 @@ def test_every_import_is_declared() -> None:
     declared = {canonicalize_name(requirement.name) for requirement in RUNTIME}
     providers = packages_distributions()
     for path in (ROOT / "src").rglob("*.py"):
-        extra = {name for name in APART if f'\nPACKAGE = "{name}"\n' in path.read_text()}
+        extra = {name for name in EXTRAS if f'\nPACKAGE = "{name}"\n' in path.read_text()}
         for module in imported(path) - sys.stdlib_module_names - {"reprior"} - extra:
             assert declared & {canonicalize_name(name) for name in providers[module]}, f"{path}: {module}"
 

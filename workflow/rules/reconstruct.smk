@@ -8,7 +8,7 @@ rule reconstruct:
     log:
         f"{RESULTS}/logs/reconstruct/{{study}}/{{case}}/{{method}}/{{batch}}.log",
     wildcard_constraints:
-        study=cells_where(lambda cell: cell.iterates),
+        study=cells_where(lambda cell: cell.takes_long),
     priority: lambda wildcards: cell_of(wildcards).spec.get("steps", 0)
     conda:
         ENVIRONMENT
@@ -25,10 +25,10 @@ rule reconstruct:
         " --code {params.code} {resources.how} --out {output.images:q} > {log:q} 2>&1"
 
 
-# Methods that do not iterate take seconds, so they need no GPU.
+# Other methods take seconds, so they need no GPU.
 use rule reconstruct as reconstruct_direct with:
     wildcard_constraints:
-        study=cells_where(lambda cell: not cell.iterates),
+        study=cells_where(lambda cell: not cell.takes_long),
     resources:
         mem_mb=memory,
         gpu=0,

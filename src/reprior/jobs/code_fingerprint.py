@@ -31,6 +31,7 @@ _PLANNED = (
     "KEEPS_FEATURES",
     "PACKAGE",
     "PUBLISHED",
+    "TAKES_LONG",
 )
 _SILENT = ("ctx", "kind")  # fields of a syntax tree that add no meaning
 _VOID = ("None", "[]")  # texts of empty fields, which differ between versions of Python

@@ -78,8 +78,16 @@ class Cell:
 
     @property
     def iterates(self) -> bool:
-        """Whether the method takes steps. If so, the rule `reconstruct` runs it, else `reconstruct_direct`."""
+        """Whether the method takes steps."""
         return "steps" in self.spec
+
+    @property
+    def takes_long(self) -> bool:
+        """Whether the rule `reconstruct` runs it, on a GPU if there is one, or else `reconstruct_direct`.
+
+        So do methods with steps, and those with the constant `TAKES_LONG` in their module.
+        """
+        return self.iterates or bool(plugins.plugin("method", self.spec["name"]).constants.get("TAKES_LONG"))
 
 
 @dataclass(frozen=True)

@@ -178,7 +178,7 @@ class _Resolver:
             generator=case.generator,
             cells={method: cell for method, cell in cells.items() if method not in lacking},
             cell_gaps=lacking,
-            gap=case.gap or self._gap(name),
+            gap=case.gap or self._gap(name) or plugins.not_installed("operator", operator["name"]) or None,
             folder=self.folder / name,
             matrix=matrix,
         )

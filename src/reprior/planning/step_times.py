@@ -128,7 +128,7 @@ def tasks(plan: Plan) -> Iterator[Task]:
                 networks = plan.trained(case, cell)
                 generator = networks.pop("generator", None)
                 work = Work("reconstruct", size, case.operator, cell.spec, generator, networks, channels=channels)
-                rule = "reconstruct" if cell.iterates else "reconstruct_direct"
+                rule = "reconstruct" if cell.takes_long else "reconstruct_direct"
                 yield _task(case, work, rule, cell.spec.get("steps", 1))
                 compared = Work("evaluate", size, metrics=plan.metrics_of(study, cell), channels=channels)
                 yield _task(case, compared, "evaluate")

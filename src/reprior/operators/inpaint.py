@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 import torch
 from torch import Tensor
@@ -50,17 +50,34 @@ class Inpaint(Operator):
         _require_only(kind, {name for name, value in given.items() if value is not None})
         size = image_shape[1:]
         if hole is not None:
-            self.mask = _box(size, hole)
+            mask = _box(size, hole)
         elif rows is not None and columns is not None:
-            self.mask = _part(size, rows, columns)
+            mask = _part(size, rows, columns)
         elif observed is not None:
-            self.mask = torch.rand(size, generator=rng) < observed
+            mask = torch.rand(size, generator=rng) < observed
         elif file is not None:
-            self.mask = _from_file(size, Path(file))
-        if not self.mask.any():
+            mask = _from_file(size, Path(file))
+        self._take(mask)
+
+    @classmethod
+    def of_mask(cls, image_shape: tuple[int, int, int], mask: Tensor) -> Self:
+        """The operator of a boolean mask [H, W] that is True where a pixel is observed."""
+        operator = cls.__new__(cls)
+        operator.image_shape = image_shape
+        if mask.dtype != torch.bool or mask.shape != image_shape[1:]:
+            raise UserError(
+                f"operator inpaint: the mask is {mask.dtype} of {tuple(mask.shape)}; give a boolean tensor of "
+                f"{tuple(image_shape[1:])}, True where a pixel is observed"
+            )
+        operator._take(mask.cpu())
+        return operator
+
+    def _take(self, mask: Tensor) -> None:
+        if not mask.any():
             raise UserError("operator inpaint: the mask hides every pixel; leave some of them observed")
-        self._index = self.mask.flatten().nonzero().squeeze(1)  # [K]
-        self.measurement_shape = (image_shape[0], len(self._index))
+        self.mask = mask
+        self._index = mask.flatten().nonzero().squeeze(1)  # [K]
+        self.measurement_shape = (self.image_shape[0], len(self._index))
 
     def A(self, x: Tensor) -> Tensor:
         """The observed pixels."""

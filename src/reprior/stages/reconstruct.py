@@ -18,8 +18,8 @@ from reprior.machine.files import load_tensors, save_tensors, write_json
 from reprior.methods.base import Problem, Reconstruction, solve
 from reprior.networks.trained import trained
 from reprior.operators import make_operator
+from reprior.operators.noise import deviation
 from reprior.optimise.watch import Watch
-from reprior.stages.observe import deviation
 
 
 def reconstruct(

@@ -1,6 +1,6 @@
 """reprior: GAN priors for imaging inverse problems, from downloads to tables.
 
-In Python: `operator`, `observe`, `generator`, `restore` and `measure` (docs/python.md).
+In Python: `operator`, `observe`, `generator`, `restore`, `measure` and `compare` (docs/python.md).
 """
 
 from __future__ import annotations
@@ -10,15 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from reprior.api import UserError, generator, measure, observe, operator, restore
+    from reprior.comparison import compare
 
 __version__ = "0.1.0"
-__all__ = ["UserError", "generator", "measure", "observe", "operator", "restore"]
+__all__ = ["UserError", "compare", "generator", "measure", "observe", "operator", "restore"]
 
 
 def __getattr__(name: str) -> Any:
-    """The functions of `reprior.api`. They need torch, so they are imported at their first use."""
+    """The functions of `reprior.api` and `compare`. They need torch, so they are imported at their first use."""
     if name in __all__:
-        return getattr(importlib.import_module("reprior.api"), name)
+        module = "comparison" if name == "compare" else "api"
+        return getattr(importlib.import_module(f"reprior.{module}"), name)
     raise AttributeError(f"module 'reprior' has no attribute '{name}'")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,13 +36,14 @@ def reconstruct(
     device: str = "cpu",
     checkpoint_seconds: float = 60,
     identity: str = "",
+    solver: Callable[..., Reconstruction] | None = None,
 ) -> None:
     """Run one method on one batch. Writes `out` and, next to it, a .json that says how it was made.
 
     `generator` and `networks` (by the method's argument) are specs with a file of weights. `starts` is what the method
     starts from: {its argument: {file: a result, step: the step of its state, or None}}. `marks` are the steps from
     which other methods start. `identity` is a hash of everything the result depends on. A checkpoint with a different
-    identity is not continued.
+    identity is not continued. `solver` runs instead of the plug-in of `method`.
     """
     where = torch.device(device)
     tensors, meta = load_tensors(observation)
@@ -71,7 +72,7 @@ def reconstruct(
         noise=deviation(meta, tensors["y"]),
         precision=precision,
     )
-    solver = load("method", name)
+    solver = solver or load("method", name)
     begun = {need: _start(Path(start["file"]), start["step"], where) for need, start in (starts or {}).items()}
     needed = {
         need: trained("network", spec, where, precision=precision) for need, spec in (networks or {}).items()

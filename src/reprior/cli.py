@@ -18,6 +18,7 @@ from reprior.jobs.job import Facts, Job, identity
 from reprior.jobs.job import run as run_job
 from reprior.machine.facts import device_name
 from reprior.machine.memory import keep_freed_memory
+from reprior.planning import plugin_folders
 
 if TYPE_CHECKING:
     from reprior.planning.plan import Plan
@@ -32,6 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     run: Callable[..., None] = parsed.pop("run")
     keep_freed_memory()
     try:
+        plugin_folders.use(parsed.pop("plugins", []))
         run(**parsed)
         sys.stdout.flush()
     except UserError as error:
@@ -78,6 +80,8 @@ def _add_stage(stage: Any, name: str, text: str, work: Work | None = None) -> ar
 
     parser = _add(stage, name, run, text)
     parser.add_argument("--code", help="hash of the code when the job was planned: stop if it has changed")
+    own = "your folders of plug-ins, as `plugins` in config.yaml"
+    parser.add_argument("--plugins", type=Path, nargs="+", default=[], metavar="FOLDER", help=own)
     return parser
 
 

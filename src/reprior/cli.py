@@ -62,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     _trace(stage)
     _verify(stage)
     _doctor(stage)
+    _new(stage)
     return parser
 
 
@@ -203,6 +204,14 @@ def _doctor(stage: Any) -> None:
     _config(parser)
 
 
+def _new(stage: Any) -> None:
+    parser = _add(stage, "new", _run_new, "write a first plug-in or study of your own, and a test of it")
+    parser.add_argument("kind", choices=["method", "operator", "generator", "dataset", "metric", "study"])
+    parser.add_argument("name", help="such as my-blur")
+    own = "your folder of plug-ins, made if absent"
+    parser.add_argument("--plugins", type=Path, default=Path("my_plugins"), dest="folder", metavar="FOLDER", help=own)
+
+
 def _config(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", nargs="+", default=[], metavar="KEY=VALUE", help="as Snakemake's option")
 
@@ -322,6 +331,12 @@ def _run_doctor(config: list[str]) -> None:
     print(described(findings), flush=True)
     if any(finding.mark == FIX for finding in findings):
         sys.exit(1)
+
+
+def _run_new(**arguments: Any) -> None:
+    from reprior.templates.new import new
+
+    print(new(**arguments))
 
 
 def _planned(config: list[str]) -> Plan:

@@ -113,7 +113,10 @@ def test_a_missing_folder_is_told_with_the_command_that_makes_it() -> None:
 
 BROKEN = {
     "syntax": ("def mine(problem:\n", r"own/metrics/mine.py:1: .*; correct this"),
-    "no entry": ("def other(estimate, truth): ...\n", r"own/metrics/mine.py: defines no metric; .* named mine$"),
+    "no entry": (
+        "def other(estimate, truth): ...\n",
+        r"own/metrics/mine.py: defines no metric; it needs a function mine or a class of that name, such as Mine$",
+    ),
     "no label": ("def mine(estimate, truth): ...\n", r"own/metrics/mine.py: lacks the constant LABEL"),
     "no type": (
         METRIC.replace("half_error", "mine").replace(': Literal["l1", "l2"]', ""),

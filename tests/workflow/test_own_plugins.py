@@ -123,7 +123,7 @@ def test_their_numbers_reach_the_tables(done: Project) -> None:
     assert naive < 1e-6 < 0.2 < inverted
 
 
-def test_records_trace_and_crate_name_the_files(done: Project) -> None:
+def test_records_trace_and_crate_name_the_files(done: Project, objections: Callable[..., dict[str, str]]) -> None:
     results = done.folder / "results/tiny"
     made = {"observation": ("flip", "sides"), "inverted": ("flip", "sides", "inverted")}
     for folder, names in made.items():
@@ -148,6 +148,7 @@ def test_records_trace_and_crate_name_the_files(done: Project) -> None:
     ]
     assert copies >= set(linked) >= {"workflow/my%20plugins/operators/flip.py"}
     assert (results / "workflow/my plugins/metrics/worst.py").is_file()
+    assert objections(results) == {}
 
 
 def test_a_command_of_a_record_can_be_pasted(edited: Project) -> None:

@@ -76,7 +76,10 @@ def _plugin(kind: Kind, name: str, folders: tuple[Path, ...]) -> Plugin:
     entry = _entry(_parsed(path), path.stem) if path and "_" not in name else None
     if path is None or entry is None:
         if path and not path.is_relative_to(_ROOT):
-            raise UserError(f"{path}: defines no {kind}; it needs a function or class named {path.stem}")
+            camel = "".join(word.capitalize() for word in name.split("-"))
+            raise UserError(
+                f"{path}: defines no {kind}; it needs a function {path.stem} or a class of that name, such as {camel}"
+            )
         raise KeyError(name)
     arguments = _arguments(entry)
     needs = [argument for argument in arguments.args if argument.arg != "self"]

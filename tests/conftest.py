@@ -7,7 +7,7 @@ import io
 import itertools
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ import requests
 import urllib3
 
 from reprior import provenance
+from reprior.planning import plugin_folders
 
 ROOT = Path(__file__).parents[1]
 
@@ -62,6 +63,14 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"needs the folder of real data {folder} (set REPRIOR_SHARED_DATA)")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def no_outside_plugins() -> Iterator[None]:
+    """Forgets the folders of plug-ins that a test's plan has named."""
+    yield
+    if plugin_folders.used():
+        plugin_folders.use([])
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from reprior.jobs.job import Facts, Job, identity
 from reprior.jobs.job import run as run_job
 from reprior.machine.facts import device_name
 from reprior.machine.memory import keep_freed_memory
+from reprior.planning import plugin_folders
 
 if TYPE_CHECKING:
     from reprior.planning.plan import Plan
@@ -32,6 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     run: Callable[..., None] = parsed.pop("run")
     keep_freed_memory()
     try:
+        plugin_folders.use(parsed.pop("plugins", []))
         run(**parsed)
         sys.stdout.flush()
     except UserError as error:
@@ -60,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     _trace(stage)
     _verify(stage)
     _doctor(stage)
+    _new(stage)
     return parser
 
 
@@ -78,6 +81,8 @@ def _add_stage(stage: Any, name: str, text: str, work: Work | None = None) -> ar
 
     parser = _add(stage, name, run, text)
     parser.add_argument("--code", help="hash of the code when the job was planned: stop if it has changed")
+    own = "your folders of plug-ins, as `plugins` in config.yaml"
+    parser.add_argument("--plugins", type=Path, nargs="+", default=[], metavar="FOLDER", help=own)
     return parser
 
 
@@ -199,6 +204,14 @@ def _doctor(stage: Any) -> None:
     _config(parser)
 
 
+def _new(stage: Any) -> None:
+    parser = _add(stage, "new", _run_new, "write a first plug-in or study of your own, and a test of it")
+    parser.add_argument("kind", choices=["method", "operator", "generator", "dataset", "metric", "study"])
+    parser.add_argument("name", help="such as my-blur")
+    own = "your folder of plug-ins, made if absent"
+    parser.add_argument("--plugins", type=Path, default=Path("my_plugins"), dest="folder", metavar="FOLDER", help=own)
+
+
 def _config(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", nargs="+", default=[], metavar="KEY=VALUE", help="as Snakemake's option")
 
@@ -318,6 +331,12 @@ def _run_doctor(config: list[str]) -> None:
     print(described(findings), flush=True)
     if any(finding.mark == FIX for finding in findings):
         sys.exit(1)
+
+
+def _run_new(**arguments: Any) -> None:
+    from reprior.templates.new import new
+
+    print(new(**arguments))
 
 
 def _planned(config: list[str]) -> Plan:

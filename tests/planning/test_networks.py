@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,6 @@ import pytest
 import yaml
 
 from reprior.errors import UserError
-from reprior.planning import plugins
 from reprior.planning.footprint import made_weights
 from reprior.planning.plan import Plan
 from reprior.planning.resolve import make_plan
@@ -38,31 +37,21 @@ STUDY: dict[str, Any] = {
     },
     "artifacts": {"t": {"kind": "table", "title": "T", "cases": ["sr"], "methods": ["npgd"], "metrics": ["psnr"]}},
 }
-RECIPE = {
-    "network": {"name": "inverse", "width": 8},
-    "against": {"generator": "began-celeba-64"},
-    "dataset": {"name": "celeba-subset"},
-    "recipe": {"task": "inversion"},
+RECIPES = {
+    "recipes/inverse-trained.yaml": {
+        "network": {"name": "inverse", "width": 8},
+        "against": {"generator": "began-celeba-64"},
+        "dataset": {"name": "celeba-subset"},
+        "recipe": {"task": "inversion"},
+    }
 }
 TASK = 'TRAINS = "network"\n\nclass Inversion:\n    def __init__(self, network, recipe, device, generator): ...'
 
-
-@pytest.fixture(autouse=True)
-def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The package's plug-ins, with a method, a network and a task that were added."""
-    root = tmp_path / "package"
-    for folder in plugins.PACKAGES.values():
-        target = root / folder.replace(".", "/")
-        target.mkdir(parents=True, exist_ok=True)
-        for path in (plugins._ROOT / folder.replace(".", "/")).glob("*.py"):
-            (target / path.name).symlink_to(path)
-    (root / "methods/projected.py").write_text(METHOD)
-    (root / "networks/inverse.py").write_text(NETWORK)
-    (root / "training/tasks/inversion.py").write_text(TASK)
-    monkeypatch.setattr(plugins, "_ROOT", root)
-    plugins.plugin.cache_clear()
-    yield
-    plugins.plugin.cache_clear()
+PLUGINS = {
+    "own/methods/projected.py": METHOD,
+    "own/networks/inverse.py": NETWORK,
+    "own/training/tasks/inversion.py": TASK,
+}
 
 
 @pytest.fixture
@@ -73,10 +62,11 @@ def project(tmp_path: Path) -> Callable[..., Plan]:
         study = copy.deepcopy(STUDY)
         edit(study)
         files = {"studies/mine/study.yaml": study, "scales/tiny.yaml": {"title": "Tiny", **(scale or {})}}
-        for name, content in {**files, "recipes/inverse-trained.yaml": RECIPE}.items():
+        texts = {name: yaml.safe_dump(content) for name, content in {**files, **RECIPES}.items()}
+        for name, text in {**texts, **PLUGINS}.items():
             (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-            (tmp_path / name).write_text(yaml.safe_dump(content))
-        return make_plan(tmp_path, {"scale": "tiny", "studies": ["mine"]})
+            (tmp_path / name).write_text(text)
+        return make_plan(tmp_path, {"scale": "tiny", "studies": ["mine"], "plugins": ["own"]})
 
     return plan
 

@@ -14,7 +14,7 @@ from reprior.acquire.fingerprint import fingerprint
 from reprior.acquire.lock import Lock
 from reprior.errors import UserError
 from reprior.provenance import record_path
-from reprior.provenance.crate import write_crate
+from reprior.provenance.crate import copies, write_crate
 from reprior.provenance.crate_files import Files
 
 Entity: TypeAlias = dict[str, Any]
@@ -177,3 +177,11 @@ def test_no_crate_is_made_of_what_does_not_belong_together(
     with pytest.raises(UserError, match=re.escape(message)):
         run()
     assert not OUT.exists()
+
+
+def test_plugins_outside_the_project_have_a_place_in_the_crate() -> None:
+    found = copies([Path("/project/config.yaml"), Path("/lab/own/methods/mine.py")], Path("/project"), OUT)
+    assert list(map(str, found.values())) == [
+        "results/tiny/workflow/config.yaml",
+        "results/tiny/workflow/elsewhere/lab/own/methods/mine.py",
+    ]

@@ -243,10 +243,10 @@ def edited(done: Project, tmp_path: Path) -> Project:
     return Project(tmp_path / "edited")
 
 
-def planned(project: Project) -> list[str]:
+def planned(project: Project, *arguments: str) -> list[str]:
     """The jobs that Snakemake would run, as `evaluate deblur/dip/0002-0002`: rule, and wildcards without the study."""
     found = []
-    for job in re.split(r"\n(?=(?:local)?rule )", project.snakemake("-n")):
+    for job in re.split(r"\n(?=(?:local)?rule )", project.snakemake("-n", *arguments)):
         if rule := re.match(r"(?:local)?rule (\w+):", job):
             wildcards = dict(re.findall(r"(\w+)=([\w-]+)", "".join(re.findall(r"wildcards: (.*)", job))))
             what = "/".join(value for name, value in wildcards.items() if name != "study")

@@ -4,7 +4,6 @@ import re
 
 from reprior.jobs import stage_jobs
 from reprior.planning import plugins
-from reprior.jobs.code_fingerprint import code_fingerprint
 from reprior.planning.job_memory import memory_mb
 from reprior.planning.plan import OBSERVATION, as_json, render_spec
 
@@ -75,7 +74,7 @@ def gpu_memory(wildcards, attempt):
 
 def code(stage, **specs):
     """Hash of the code a job runs. As a param, it makes Snakemake rerun the job when that code changes."""
-    return code_fingerprint(*stage_jobs.modules(stage, **specs))
+    return stage_jobs.code_argument(stage_jobs.modules(stage, **specs))
 
 
 def raw_files(sources):
@@ -168,7 +167,7 @@ def reconstruct_code(wildcards):
 def training_code(wildcards):
     made, against = PLAN.weights[wildcards.name], PLAN.trained_against(wildcards.name)
     dataset, recipe = made.training.dataset, made.training.recipe
-    return code_fingerprint(*stage_jobs.training_modules(made.generator, dataset, recipe, against))
+    return stage_jobs.code_argument(stage_jobs.training_modules(made.generator, dataset, recipe, against))
 
 
 def reconstruct_options(wildcards):

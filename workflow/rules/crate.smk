@@ -1,3 +1,4 @@
+from reprior.planning import plugin_folders
 from reprior.provenance.crate import copies
 
 ROOT = Path(workflow.basedir)
@@ -19,7 +20,7 @@ WHAT_WAS_RUN = [
     )
     for path in sorted(ROOT.glob(pattern))
     if path.is_file()
-]
+] + [Path.cwd() / path for path in plugin_folders.modules()]
 
 
 rule crate:

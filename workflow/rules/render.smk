@@ -32,7 +32,7 @@ for kind, suffixes in SUFFIXES.items():
             mem_mb=2000,
         params:
             spec=lambda wildcards: as_json(spec_of(wildcards)),
-            code=lambda wildcards: code("render", artifact={"name": spec_of(wildcards)["kind"]}),
+            code=lambda wildcards: stage_jobs.code_argument(stage_jobs.render_modules(spec_of(wildcards))),
             stem=lambda wildcards, output: output[0].removesuffix(".json"),
         shell:
             "python -m reprior render {params.spec:q} --reported {input.reported:q} --code {params.code}"

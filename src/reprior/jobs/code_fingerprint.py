@@ -17,7 +17,8 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from reprior.errors import UserError
+from reprior.planning import plugin_folders
+from reprior.planning.plugins import parsed
 
 DIGITS = 16
 """Hex digits of the hash: 64 bits distinguish any two versions and keep command lines readable."""
@@ -44,10 +45,13 @@ class _Module:
 
 
 class Package:
-    """The modules of one package, given its name and the folder of its `__init__.py`. Each is read once."""
+    """The modules of one package, given its name and the folder of its `__init__.py`. Each is read once.
 
-    def __init__(self, name: str, folder: Path) -> None:
-        self.name, self.folder = name, folder
+    Modules may also lie in `others`: folders that are laid over that of the package.
+    """
+
+    def __init__(self, name: str, folder: Path, *others: Path) -> None:
+        self.name, self.folder, self.others = name, folder, others
         self._module = cache(self._read)
 
     def fingerprint(self, *roots: str) -> str:
@@ -66,11 +70,16 @@ class Package:
                 waiting += self._module(name).imports
         return tuple(sorted(found))
 
+    def outside(self, *roots: str) -> tuple[Path, ...]:
+        """The files of these modules, and of all that they import, that lie in the other folders."""
+        files = (self._file(module) for module in self.modules(*roots))
+        return tuple(file for file in files if file and any(file.is_relative_to(other) for other in self.others))
+
     def _file(self, module: str) -> Path | None:
         """The source file of a module; None if the name is not a module of the package, for example a function."""
         first, *rest = module.split(".")
-        path = self.folder.joinpath(*rest)
-        files = (path / "__init__.py", path.with_name(f"{path.name}.py"))
+        paths = [folder.joinpath(*rest) for folder in (self.folder, *self.others)]
+        files = (file for path in paths for file in (path / "__init__.py", path.with_name(f"{path.name}.py")))
         return next((file for file in files if first == self.name and file.is_file()), None)
 
     def _read(self, name: str) -> _Module:
@@ -78,7 +87,7 @@ class Package:
         if path is None:
             raise ModuleNotFoundError(f"{name}: there is no such module of {self.name} in {self.folder}")
         reader = _Reader()
-        digest = hashlib.sha256(reader.text(_parsed(path)).encode())
+        digest = hashlib.sha256(reader.text(parsed(path)).encode())
         for file in _data_files(path.parent, reader.strings):
             digest.update(f"\n{file.relative_to(path.parent).as_posix()} ".encode())
             digest.update(hashlib.sha256(file.read_bytes()).digest())
@@ -110,13 +119,6 @@ class _Reader:
             node.values = [part for part in node.values if getattr(part, "value", None) != ""]
         fields = [(name, self.text(getattr(node, name, None))) for name in node._fields if name not in _SILENT]
         return f"{type(node).__name__}({','.join([f'{name}={text}' for name, text in fields if text not in _VOID])})"
-
-
-def _parsed(path: Path) -> ast.Module:
-    try:
-        return ast.parse(path.read_bytes(), filename=str(path))
-    except SyntaxError as error:
-        raise UserError(f"{path}:{error.lineno}: {error.msg}; correct this, then start again") from error
 
 
 def _effective(items: Iterable[Any]) -> Iterator[Any]:
@@ -156,6 +158,31 @@ def _data_files(folder: Path, strings: Iterable[str]) -> list[Path]:
     return sorted(file for file in hashed if file.is_file())
 
 
-_REPRIOR = Package("reprior", Path(__file__).parents[1])
-code_fingerprint = cache(_REPRIOR.fingerprint)
-modules_of = _REPRIOR.modules
+@cache
+def _reprior(folders: tuple[Path, ...]) -> Package:
+    return Package("reprior", plugin_folders.PACKAGE, *folders)
+
+
+@cache
+def _fingerprint(folders: tuple[Path, ...], roots: tuple[str, ...]) -> str:
+    return _reprior(folders).fingerprint(*roots)
+
+
+@cache
+def _outside(folders: tuple[Path, ...], roots: tuple[str, ...]) -> tuple[Path, ...]:
+    return _reprior(folders).outside(*roots) if folders else ()
+
+
+def code_fingerprint(*roots: str) -> str:
+    """As `Package.fingerprint`, of reprior and the user's folders of plug-ins."""
+    return _fingerprint(plugin_folders.used(), roots)
+
+
+def modules_of(*roots: str) -> tuple[str, ...]:
+    """As `Package.modules`, of reprior and the user's folders of plug-ins."""
+    return _reprior(plugin_folders.used()).modules(*roots)
+
+
+def outside_files(*roots: str) -> tuple[Path, ...]:
+    """The user's own files among these modules and all that they import."""
+    return _outside(plugin_folders.used(), roots)

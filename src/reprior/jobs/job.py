@@ -16,7 +16,7 @@ from typing import Any
 
 from reprior import provenance
 from reprior.errors import UserError
-from reprior.jobs.code_fingerprint import code_fingerprint
+from reprior.jobs.code_fingerprint import code_fingerprint, outside_files
 from reprior.machine.facts import command, peak_memory_mib, versions
 from reprior.machine.files import remove_halves
 from reprior.machine.locks import working_on
@@ -60,6 +60,7 @@ def run(job: Job, work: Callable[[Facts], str | None], planned_code: str | None 
         circumstances = {
             "command": command(),
             "modules": list(job.modules),
+            "plugins": {path.as_posix(): provenance.sha256_of(path) for path in outside_files(*job.modules)},
             "commit": provenance.commit(),
             "versions": versions(),
             "device": device,

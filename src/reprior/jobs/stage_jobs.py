@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
+from reprior.jobs.code_fingerprint import code_fingerprint, outside_files
 from reprior.jobs.job import Job
 from reprior.loading import Kind, module_name
 from reprior.losses import DEFAULT
-from reprior.planning import plugins
+from reprior.planning import plugin_folders, plugins
 from reprior.planning.matrices import MATRIX, design_settings
 
 Spec = Mapping[str, Any]
@@ -28,8 +30,15 @@ def modules(stage: str, **specs: Spec | Sequence[Spec] | None) -> tuple[str, ...
         listed = [given] if isinstance(given, Mapping) else given or ()
         found += [module_name(cast(Kind, kind), spec["name"]) for spec in listed]
     if stage in ("render", "report"):  # they ask every metric how it is shown
-        found += [module_name("metric", name) for name in plugins.names("metric")]
+        shown = plugins.package_names("metric") if stage == "render" else plugins.names("metric")
+        found += [module_name("metric", name) for name in shown]
     return tuple(found)
+
+
+def render_modules(spec: Spec) -> tuple[str, ...]:
+    """As `modules`, for a table or figure. Of the user's own metrics, only those of its study."""
+    named = [{"name": name} for name in spec.get("own_metrics", ())]
+    return modules("render", artifact={"name": spec["kind"]}, metric=named)
 
 
 def training_modules(network: Spec, dataset: Spec, recipe: Spec, against: Mapping[str, Spec]) -> tuple[str, ...]:
@@ -41,6 +50,17 @@ def training_modules(network: Spec, dataset: Spec, recipe: Spec, against: Mappin
     named["objective"] = [objective] if task["name"] == "gan" else []
     named[kind] = [*named.get(kind, []), network]
     return modules("train", **named)
+
+
+def code_argument(modules: Sequence[str]) -> str:
+    """What a command says after `--code`: the hash, and the user's folders if the job runs code from them.
+
+    It is one of the job's params. So folders that a job does not use rerun nothing.
+    """
+    files = outside_files(*modules)
+    folders = [folder for folder in plugin_folders.used() if any(file.is_relative_to(folder) for file in files)]
+    option = ["--plugins", *(shlex.quote(folder.as_posix()) for folder in folders)] if folders else []
+    return " ".join([code_fingerprint(*modules), *option])
 
 
 def acquire(path: Path, **_: Any) -> Job:
@@ -134,7 +154,7 @@ def render(spec: Spec, reported: Path, out: Path) -> Job:
     suffixes = plugins.plugin("artifact", spec["kind"]).constants["SUFFIXES"]
     outputs = tuple(out.with_name(f"{out.name}{suffix}") for suffix in (".json", *suffixes))
     inputs = (*render_inputs(spec), *([reported] if reported.exists() else []))
-    return Job("render", outputs, inputs, {"spec": spec}, modules("render", artifact={"name": spec["kind"]}))
+    return Job("render", outputs, inputs, {"spec": spec}, render_modules(spec))
 
 
 def render_inputs(spec: Spec) -> list[Path]:

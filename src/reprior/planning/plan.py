@@ -258,6 +258,7 @@ def render_spec(plan: Plan, study_name: str, artifact_name: str) -> dict[str, An
     artifact = study.artifacts[artifact_name]
     cases = [study.cases[name] for name in artifact.settings["cases"]]
     methods, metrics = artifact.settings.get("methods", ()), map(metric_id, study.metrics)
+    own = sorted({spec["name"] for spec in study.metrics}.difference(plugins.package_names("metric")))
     return {
         "study": study.name,
         "study_title": study.title,
@@ -272,6 +273,7 @@ def render_spec(plan: Plan, study_name: str, artifact_name: str) -> dict[str, An
         "cases": {case.name: _case_spec(case, methods) for case in cases},
         "metric_gaps": {name: plan.metric_gaps[name] for name in metrics if name in plan.metric_gaps},
         "folder": study.folder.as_posix(),
+        **({"own_metrics": own} if own else {}),  # without the key, the jobs of other studies stay as they are
     }
 
 

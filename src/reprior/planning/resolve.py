@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from reprior.errors import UserError
-from reprior.planning import plugins
+from reprior.planning import plugin_folders, plugins
 from reprior.planning.cells import Cells, cell_gaps
 from reprior.planning.claims import CLAIMS, claims_artifact
 from reprior.planning.matrices import MATRIX, Matrix, check_files, check_unset, design_settings, matrix_for
@@ -26,6 +26,7 @@ IMAGES_PER_JOB = 20
 def make_plan(root: Path, config: Mapping[str, Any]) -> Plan:
     """Read and check the study and scale files that `config` names; UserError if anything is wrong."""
     checked = parse(Config, config, root / "config.yaml")
+    plugin_folders.use(root / folder for folder in checked.plugins)
     _check_images_per_job(checked, root / "config.yaml")
     scale, scale_path = load_scale(root, checked.scale)
     if checked.whole:

@@ -22,6 +22,8 @@ Key = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]*$")]
 """A name that becomes a folder: letters, digits, dots and dashes."""
 
 
+Listed = Annotated[list[str], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]
+"""A list of names. One name needs no list."""
 Flag = Annotated[bool, BeforeValidator(lambda value: {"true": True, "false": False}.get(str(value).lower(), value))]
 """True or false. Snakemake passes `--config offline=true` as text."""
 
@@ -46,7 +48,9 @@ class Config(Strict):
     """config.yaml: the user's knobs."""
 
     scale: str
-    studies: Annotated[list[str], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]
+    studies: Listed
+    plugins: Listed = []
+    """Folders of the user's own plug-ins, from the project's folder."""
     data: str = "data"
     results: str = "results"
     mirrors: list[str] = []
@@ -150,9 +154,7 @@ class Paper(Strict):
     url: str
 
 
-Names = Annotated[
-    list[str], BeforeValidator(lambda value: [value] if isinstance(value, str) else value), Field(min_length=1)
-]
+Names = Annotated[Listed, Field(min_length=1)]
 """One name, or a list of them."""
 Bound = Annotated[float, Field(allow_inf_nan=False)]
 

@@ -14,6 +14,9 @@ from reprior.errors import UserError
 from reprior.planning.messages import Model, parse, reference
 from reprior.planning.study import Scale, Study, Training
 
+TAKEN = ("report", "logs")
+"""Folders of results/<scale> that are no study's."""
+
 
 class _Loader(yaml.SafeLoader):
     """YAML where 1e-4 is a number (as in YAML 1.2) and a duplicate key is an error."""
@@ -66,7 +69,7 @@ def load_study(root: Path, name: str) -> tuple[Study, Path]:
     known = [path.parent.name for path in (root / "studies").glob("*/study.yaml")]
     reference(name, known, root / "config.yaml", "studies", "study")
     path = root / "studies" / name / "study.yaml"
-    if name in ("report", "logs"):
+    if name in TAKEN:
         raise UserError(f"{path}: the folders 'report' and 'logs' of the results are taken; rename the study's folder")
     study = read_model(path, Study)
     _check_references(study, path)

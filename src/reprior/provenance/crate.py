@@ -18,7 +18,12 @@ from reprior.provenance.lineage import Lineage
 
 def copies(workflow: Iterable[Path], root: Path, out: Path) -> dict[Path, Path]:
     """The path in the crate of each workflow file. `out` is the metadata file of the crate."""
-    return {file: out.parent / "workflow" / file.relative_to(root) for file in workflow}
+    return {file: out.parent / "workflow" / _place(file, root) for file in workflow}
+
+
+def _place(file: Path, root: Path) -> Path:
+    """The path from the root. Only plug-ins of the user may lie elsewhere."""
+    return file.relative_to(root) if file.is_relative_to(root) else Path("elsewhere", *file.parts[1:])
 
 
 def write_crate(

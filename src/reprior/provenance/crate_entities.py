@@ -103,6 +103,7 @@ class Entities:
         """Every file that a job read or made, and the copied files, by their names in the crate."""
         read = {file: {"sha256": sha256} for job in self.jobs for file, sha256 in job["inputs"].items()}
         made = {file: known for job in self.jobs for file, known in job["outputs"].items()}
+        read |= {file: {"sha256": sha256} for job in self.jobs for file, sha256 in job.get("plugins", {}).items()}
         copied = {copy.as_posix(): content(copy) for copy in self.copied}
         found = [self.files.entity(file, known) for file, known in (read | made | copied).items()]
         files = {file["@id"]: file for file in found}
@@ -125,7 +126,11 @@ class Entities:
     @cached_property
     def _tools(self) -> dict[str, Entity]:
         """The software of each stage: one entity per version of its code."""
-        return {tool["@id"]: tool for tool in map(_tool, self.jobs)}
+        return {tool["@id"]: tool for tool in map(self._tool, self.jobs)}
+
+    def _tool(self, job: Record) -> Entity:
+        plugins = [self.files.name(file) for file in job.get("plugins", ())]
+        return _tool(job) | ({"hasPart": _links(plugins)} if plugins else {})
 
     @cached_property
     def _steps(self) -> list[Entity]:

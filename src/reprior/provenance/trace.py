@@ -139,6 +139,7 @@ class _Tree:
         yield from (f"BROKEN  {link.file} {link.reason}" for link in self.broken[name(job)])
         if method := job["settings"].get("method"):
             yield f"{method['name']}: {', '.join(f'{key} {method[key]}' for key in method if key != 'name')}"
+        yield from (f"plug-in  {file}  sha256 {sha256[:12]}" for file, sha256 in job.get("plugins", {}).items())
         yield f"$ {job['command']}"
 
     def _origin(self, file: str) -> Iterator[str]:

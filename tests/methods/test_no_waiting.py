@@ -90,3 +90,13 @@ def test_no_method_waits_in_a_step(precision: Precision) -> None:
                 run(steps=steps)
             counts.append(len(waits.found))
         assert counts[1] <= counts[0], f"{name} waits in each step: {set(waits.found)}"
+
+
+def test_results_are_float32_in_bfloat16_too() -> None:
+    """Their files are read by numpy, which knows no bfloat16."""
+    for name, run in runs("bfloat16").items():
+        found = run(steps=2)
+        named = {"images": found.images, "latents": found.latents, "trace": found.trace, "loss": found.loss}
+        named |= {**found.parts, **found.numbers, **found.features}
+        kinds = {key: tensor.dtype for key, tensor in named.items() if tensor is not None}
+        assert set(kinds.values()) == {torch.float32}, f"{name}: {kinds}"

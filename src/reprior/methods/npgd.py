@@ -50,7 +50,7 @@ def projected_gradient(
     x = problem.inverted(A_adjoint, centred=True)
     r, kept, trace, finite = A(x) - y, {"x": x}, [], []
     for _ in range(steps):
-        found = P(x - lr * A_adjoint(r))
+        found = {key: value.to(y.dtype) for key, value in P(x - lr * A_adjoint(r)).items()}
         x = found["x"]
         r = A(x) - y
         trace.append(r.square().flatten(1).sum(1))

@@ -359,6 +359,7 @@ def _run_restore(methods: str, device: str, **arguments: Any) -> None:
 
             print(restore(asked(methods=methods.split(","), **arguments), where))
     except KeyboardInterrupt:
+        print("reprior: stopped before any method began", file=sys.stderr)
         sys.exit(130)
 
 

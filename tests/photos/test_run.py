@@ -52,7 +52,7 @@ def test_it_writes_pictures_numbers_a_sheet_and_one_page(restore: Restore, capsy
     assert said.out.strip() == str(out / "index.html")
 
 
-def test_its_numbers_are_those_of_the_pictures(restore: Restore) -> None:
+def test_its_numbers_are_those_of_the_pictures(restore: Restore, capsys: pytest.CaptureFixture[str]) -> None:
     out = restore("--task", "inpaint", "--box", 16, 8, 20, 30, "--method", "naive")
     truth, estimate, seen = (levels(out / name).astype(float) / 255 for name in ("truth.png", "naive.png", "mask.png"))
     hidden = np.zeros((64, 64), bool)
@@ -61,6 +61,7 @@ def test_its_numbers_are_those_of_the_pictures(restore: Restore) -> None:
     assert np.abs(estimate[hidden] - 0.5).max() < 0.003  # mid-grey where nothing is known
     assert np.array_equal(estimate[~hidden], truth[~hidden])
     assert (levels(out / "observation.png")[hidden] == 0).all()
+    assert "hid 14.6% of its pixels" in capsys.readouterr().err  # 600 of 4096
     row = numbers(out)["naive"]
     assert float(row["residual"]) < 1e-6
     assert float(row["psnr"]) == pytest.approx(-10 * math.log10(np.square(estimate - truth).mean()), abs=0.05)
@@ -180,6 +181,20 @@ def test_weights_that_are_not_there_are_replaced_with_a_warning(
     assert json.loads((out / "record.json").read_text())["generator"] == "began-faces-drawn"
 
 
+def test_without_a_method_that_needs_it_no_generator_is_fetched(
+    restore: Restore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = restore("--task", "sr", "--method", "bicubic", "--offline", generator="began-celeba-128")
+    assert "could not be fetched" not in capsys.readouterr().err
+    assert levels(out / "bicubic.png").shape == (128, 128, 3)  # the size is the generator's all the same
+
+
+def test_a_generator_of_grey_images_gets_a_grey_photo(restore: Restore) -> None:
+    out = restore("--task", "denoise", "--method", "csgm", *FEW, generator="npgd-digits-drawn")
+    assert Image.open(out / "truth.png").mode == "L"
+    assert Image.open(out / "csgm.png").size == (28, 28)
+
+
 def test_a_small_photo_is_enlarged_with_a_warning(restore: Restore, capsys: pytest.CaptureFixture[str]) -> None:
     Image.open("face.png").resize((20, 30)).save("small.png")
     restore("--task", "sr", "--method", "bicubic", photo="small.png")
@@ -222,6 +237,7 @@ def test_a_name_is_shown_as_text(restore: Restore) -> None:
         (("sr", "--generator", "began"), "there are no weights of this name"),
         (("sr", "--crop", 0, 0, 65), "is not within face.png"),
         (("sr", "--out", "face.png"), "face.png: is a file"),
+        (("sr", "--out", "/proc/nothing/here"), "give another folder with --out"),
         (("sr", "--out", "."), "holds other files, such as face.png"),
         (("denoise", "--method", "bicubic"), "needs an operator that downsamples"),
     ],

@@ -157,6 +157,8 @@ def _generator(request: Request, wanted: Sequence[Cell]) -> tuple[Found | None, 
         return find_generator(request.generator, request.data, mirrors=request.mirrors, offline=request.offline), ()
     except UserError as error:
         _say(str(error))
+    except OSError as error:
+        raise UserError(f"{request.data}: cannot be written ({error}); give another folder with --data") from error
     warning = (
         f"the weights {request.generator} are not here and could not be fetched; the bundled {FALLBACK} is used "
         "instead. It was trained on faces that a program drew, so its pictures of a photographed face look drawn, "

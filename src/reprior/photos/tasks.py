@@ -109,6 +109,8 @@ def prepare(photo: Photo, box: Box, task: Task, shape: tuple[int, int, int], see
     holes = task.given and task.name == "inpaint"
     pixels = torch.from_numpy(fitted(photo, box, side, channels, "box" if holes else "lanczos").copy())[None]
     done, warnings = _told(photo, box, side, "box" if holes else "Lanczos", task.given)
+    if isinstance(operator, Inpaint):
+        done = (*done, f"hid {1 - operator.mask.float().mean().item():.1%} of its pixels")
     if not task.given:
         case = {"study": STUDY, "case": case_name(seed), "noise": task.deviation}
         return Prepared(operator, observed(operator, pixels, case, [IMAGE]), pixels, done, warnings)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,9 +96,10 @@ def kept_path(out: Path, label: str) -> Path:
     return out / KEPT / f"{label}.safetensors"
 
 
-def keep(path: Path, found: Reconstruction, seconds: float, identity: str) -> Kept:
-    """Write the result of a cell."""
-    finite = bool(found.images.isfinite().all())
+def keep(path: Path, found: Reconstruction, began: float, identity: str) -> Kept:
+    """Write the result of a cell, which `began` at this `time.perf_counter()`."""
+    finite = bool(found.images.isfinite().all())  # this waits for a GPU, so that the time is right
+    seconds = time.perf_counter() - began
     status = (found.status or ("ok",))[0] if finite else "diverged"
     tensors = {"image": found.images} | ({} if found.latents is None else {"latents": found.latents})
     save_tensors(path, tensors, {"identity": identity, "status": status, "seconds": seconds})

@@ -17,6 +17,7 @@ from reprior.api import Found, find_generator, generator_spec, run
 from reprior.errors import UserError
 from reprior.generators.base import build_generator, load_generator
 from reprior.machine.files import remove_halves
+from reprior.machine.locks import working_on
 from reprior.methods.base import Problem
 from reprior.operators.base import Operator
 from reprior.optimise.watch import Watch
@@ -70,9 +71,12 @@ def restore(request: Request, device: str) -> Path:
     box = window(photo, request.crop)
     out = Outputs(request.folder)
     out.check()
-    found, warnings = _generator(request, wanted)
-    spec = found.spec if found else generator_spec(request.generator)
+    spec = generator_spec(request.generator)
     prepared = prepare(photo, box, request.task, build_generator(spec).image_shape, request.seed)
+    found, warnings = _generator(request, wanted)
+    if found and found.spec != spec:  # another one takes its place
+        spec = found.spec
+        prepared = prepare(photo, box, request.task, build_generator(spec).image_shape, request.seed)
     warnings = (*warnings, *prepared.warnings)
     _say(f"{photo.path}: {', '.join(prepared.done)}")
     for warning in prepared.warnings:
@@ -88,9 +92,10 @@ def restore(request: Request, device: str) -> Path:
         "command": _command(),
     }
     try:
-        out.begin(origin, about, prepared)
-        runner = _Runner(out, prepared, origin, request, found, torch.device(device))
-        return runner.run(wanted)
+        with working_on(out.folder.absolute()):
+            out.begin(origin, about, prepared)
+            runner = _Runner(out, prepared, origin, request, found, torch.device(device))
+            return runner.run(wanted)
     except OSError as error:
         raise UserError(f"{out.folder}: cannot be written ({error}); give another folder with --out") from error
 
@@ -106,21 +111,20 @@ class _Runner:
 
     def run(self, wanted: Sequence[Cell]) -> Path:
         """Compute every cell, then write the page; also if a signal or an error ends it early."""
-        done: dict[str, Kept] = {}
         problem = self._problem(self.prepared.operator)
         generator = load_generator(self.found.spec, self.found.weights, self.device) if self.found else None
         try:
             for cell in wanted:
-                done[cell.label] = self._kept(cell, problem, generator)
-                _say(f"{cell.label}: done, {done[cell.label].seconds:.1f} s")
-                self.out.add(cell, done[cell.label])
+                kept = self._kept(cell, problem, generator)
+                self.out.add(cell, kept)
+                _say(f"{cell.label}: done, {kept.seconds:.1f} s")
         except (SystemExit, KeyboardInterrupt) as left:
-            if done:
+            if self.out.made:
                 self.out.finish(self.request.data)
-            _say(f"stopped; done: {', '.join(done) or 'nothing'}; the same command goes on from here")
+            _say(f"stopped; done: {', '.join(self.out.made) or 'nothing'}; the same command goes on from here")
             raise SystemExit(getattr(left, "code", INTERRUPTED)) from None
         except UserError:
-            if done:
+            if self.out.made:
                 self.out.finish(self.request.data)
             else:
                 self.out.discard()
@@ -138,11 +142,11 @@ class _Runner:
         if there := read_kept(path, identity, self.device):
             return there
         start = self._kept(cell.start, problem, generator).reconstruction if cell.start else None
-        watch = Watch(cell.label, path.with_suffix(".checkpoint"), fingerprint=identity)
+        watch = Watch(self.request.photo.name, path.with_suffix(".checkpoint"), fingerprint=identity)
         with watch.catching_signals():
             began = time.perf_counter()
             found = run(cell.spec, replace(problem, watch=watch), generator, start)
-            kept = keep(path, found, time.perf_counter() - began, identity)
+            kept = keep(path, found, began, identity)
         watch.done()
         remove_halves(path)
         return kept
@@ -150,7 +154,6 @@ class _Runner:
 
 def _generator(request: Request, wanted: Sequence[Cell]) -> tuple[Found | None, tuple[str, ...]]:
     """The generator, if a method needs one, and a warning if it is not the one that was asked for."""
-    generator_spec(request.generator)  # an unknown name is an error
     if not any(cell.needs_generator for cell in wanted):
         return None, ()
     try:

@@ -101,6 +101,7 @@ def test_a_mask_hides_pixels() -> None:
             "make both for one shape",
         ),
         (lambda: reprior.measure(torch.rand(1, *SHAPE), torch.rand(2, *SHAPE)), "cannot be compared"),
+        (lambda: reprior.measure(torch.rand(1, 3, 8, 8), torch.rand(1, 3, 8, 8)), "smaller than its window of 11 x 11"),
     ],
 )
 def test_a_mistake_is_one_message(call: object, message: str) -> None:

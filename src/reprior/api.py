@@ -28,7 +28,7 @@ from reprior.operators.noise import observed
 from reprior.optimise.watch import Watch
 from reprior.planning.messages import checked_spec, nearest
 from reprior.planning.study import Spec
-from reprior.planning.weights import known_weights
+from reprior.planning.weights import Weights, known_weights
 from reprior.stages.convert import convert
 
 __all__ = ["UserError", "generator", "measure", "observe", "operator", "restore"]
@@ -123,7 +123,7 @@ def restore(
     torch.Size([2, 3, 64, 64])
     """
     _check_shape("reprior.restore: observations y", y, operator.measurement_shape)
-    chain = method_chain({"name": method, **settings}, start)
+    chain = _chain({"name": method, **settings}, start)
     y = y.float()
     problem = Problem(
         y,
@@ -134,7 +134,7 @@ def restore(
         watch=Watch("reprior") if progress else Watch(),
         noise=noise,
     )
-    check_generator(chain, operator, generator)
+    _check_generator(chain, operator, generator)
     generator = generator.to(y.device) if generator is not None else None
     found = run(chain[0], problem, generator, None, restarts)
     for spec in chain[1:]:  # each has a start, so that all its restarts would be the same
@@ -181,14 +181,16 @@ def bundled() -> dict[str, Found]:
     }
 
 
+def generator_spec(name: str) -> Spec:
+    """The architecture of the generator with weights of this name; `UserError` if the name is unknown."""
+    return ours.spec if (ours := bundled().get(name)) else _made(name).generator
+
+
 def find_generator(name: str, data: Path, *, mirrors: Sequence[Path] = (), offline: bool = False) -> Found:
     """The generator with weights of this name. Published weights are fetched and converted into `data` if need be."""
-    if name in (ours := bundled()):
-        return ours[name]
-    known = {key: each for key, each in known_weights(Path()).items() if not (each.training and each.training.network)}
-    if name not in known:
-        raise UserError(f"generator '{name}': there are no weights of this name{nearest(name, [*ours, *known])}")
-    about, path = known[name], data / "weights" / f"{name}.safetensors"
+    if ours := bundled().get(name):
+        return ours
+    about, path = _made(name), data / "weights" / f"{name}.safetensors"
     if not path.exists():
         if about.source is None or about.layout is None:
             raise UserError(f"{path}: there is no such file; `snakemake {path}` trains these weights")
@@ -197,23 +199,36 @@ def find_generator(name: str, data: Path, *, mirrors: Sequence[Path] = (), offli
     return Found(name, about.generator, path)
 
 
-def method_chain(spec: Spec, start: str | Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
-    """The methods to run one after the other, with every setting: the last is that of `spec`, the others its starts."""
+def _made(name: str) -> Weights:
+    """Weights of a generator that can be converted or trained."""
+    known = {key: each for key, each in known_weights(Path()).items() if not (each.training and each.training.network)}
+    if name not in known:
+        raise UserError(f"generator '{name}': there are no weights of this name{nearest(name, [*bundled(), *known])}")
+    return known[name]
+
+
+def checked_method(spec: Spec) -> Spec:
+    """The method's spec with every setting; `UserError` if it needs what only a study gives."""
     checked = checked_spec("method", spec, Path("reprior.restore"), "method")
-    wanted = needs(load("method", checked["name"]))
-    if missing := [need for need in wanted if need not in OFFERED]:
+    if missing := [need for need in needs(load("method", checked["name"])) if need not in OFFERED]:
         raise UserError(
             f"method {checked['name']}: also needs {' and '.join(missing)}; run it in a study, see docs/extending.md"
         )
-    if "start" not in wanted:
+    return checked
+
+
+def _chain(spec: Spec, start: str | Mapping[str, Any] | None = None) -> list[Spec]:
+    """The methods to run one after the other: the last is that of `spec`, the others are its starts."""
+    checked = checked_method(spec)
+    if "start" not in needs(load("method", checked["name"])):
         if start is not None:
             raise UserError(f"method {checked['name']}: does not start from another's result; remove the start")
         return [checked]
     first = {"name": start} if isinstance(start, str) else dict(start or {"name": "csgm"})
-    return [*method_chain(first), checked]
+    return [*_chain(first), checked]
 
 
-def check_generator(chain: Sequence[Spec], operator: Operator, generator: Generator | None) -> None:
+def _check_generator(chain: Sequence[Spec], operator: Operator, generator: Generator | None) -> None:
     """UserError if a method needs a generator and there is none, or one of images of another shape."""
     user = next((spec["name"] for spec in chain if "generator" in needs(load("method", spec["name"]))), None)
     if user is None:
@@ -228,7 +243,11 @@ def check_generator(chain: Sequence[Spec], operator: Operator, generator: Genera
 
 
 def run(
-    spec: Spec, problem: Problem, generator: Generator | None, start: Reconstruction | None, restarts: int = 1
+    spec: Mapping[str, Any],
+    problem: Problem,
+    generator: Generator | None,
+    start: Reconstruction | None,
+    restarts: int = 1,
 ) -> Reconstruction:
     """Run one method of a chain with what it needs."""
     settings = dict(spec)

@@ -63,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     _verify(stage)
     _doctor(stage)
     _new(stage)
+    _restore(stage)
     return parser
 
 
@@ -216,6 +217,35 @@ def _config(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", nargs="+", default=[], metavar="KEY=VALUE", help="as Snakemake's option")
 
 
+def _restore(stage: Any) -> None:
+    parser = _add(stage, "restore", _run_restore, "restore one photo by one or several methods: docs/restore.md")
+    parser.add_argument("photo", type=Path, help="JPEG, PNG, WEBP, BMP, TIFF or GIF")
+    parser.add_argument("--task", choices=["sr", "inpaint", "deblur", "denoise", "cs"], required=True)
+    parser.add_argument("--factor", type=int, help="sr: how many times smaller the observation is (4)")
+    parser.add_argument(
+        "--mask", type=Path, help="inpaint: picture of the photo's size; black is hidden, white observed"
+    )
+    box = ("TOP", "LEFT", "HEIGHT", "WIDTH")
+    parser.add_argument("--box", type=int, nargs=4, metavar=box, help="inpaint: hide this box, in pixels of the photo")
+    parser.add_argument("--width", type=int, help="deblur: side of the square that is averaged, odd (9)")
+    parser.add_argument("--ratio", type=float, help="cs: number of measurements per pixel value (0.1)")
+    parser.add_argument("--noise", type=float, help="deviation of the noise; pixels lie in [0, 1] (0; denoise: 0.1)")
+    parser.add_argument("--given", action="store_true", help="the photo is the observation; no truth is known")
+    parser.add_argument("--method", default="csgm,iagan", dest="methods", help="one or several (csgm,iagan)")
+    parser.add_argument("--generator", default="began-celeba-64", help="name of its weights (began-celeba-64)")
+    crop = ("TOP", "LEFT", "SIDE")
+    parser.add_argument("--crop", type=int, nargs=3, metavar=crop, help="part of the photo to use (the centre square)")
+    parser.add_argument("--steps", type=int, help="steps of each method (its own default)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, help="folder of the outputs (restored/<photo>-<task>)")
+    parser.add_argument("--device", choices=["auto", "cpu", "cuda", "mps"], default="auto")
+    parser.add_argument("--data", type=Path, default=Path("data"), help="folder of downloads and weights (data)")
+    parser.add_argument(
+        "--mirror", type=Path, action="append", default=[], dest="mirrors", help="look here for downloads"
+    )
+    parser.add_argument("--offline", action="store_true", help="do not use the network")
+
+
 def _crate(stage: Any) -> None:
     parser = _add_stage(stage, "crate", "describe a finished run as an RO-Crate", _run_crate)
     parser.add_argument("results", type=Path, nargs="+", help="final files of the run; their history is included")
@@ -337,6 +367,19 @@ def _run_new(**arguments: Any) -> None:
     from reprior.templates.new import new
 
     print(new(**arguments))
+
+
+def _run_restore(methods: str, device: str, **arguments: Any) -> None:
+    from reprior.machine.devices import taken
+
+    try:
+        with taken(device) as where:
+            from reprior.photos.run import asked, restore
+
+            print(restore(asked(methods=methods.split(","), **arguments), where))
+    except KeyboardInterrupt:
+        print("reprior: stopped before any method began", file=sys.stderr)
+        sys.exit(130)
 
 
 def _planned(config: list[str]) -> Plan:

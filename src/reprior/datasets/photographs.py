@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from io import BytesIO
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from reprior.acquire.archives import Archive
 from reprior.datasets.base import Array
@@ -29,19 +29,34 @@ def photograph(content: bytes, origin: str, *, upright: bool = False) -> Image.I
 
     Transparent pixels are laid over white. `upright` turns the picture as its EXIF orientation says.
     """
+    picture = decoded(content, origin, upright=upright)
+    if picture.mode not in DEPTH_8:
+        raise UserError(f"{origin}: has pixels of kind '{picture.mode}'; save it with 8 bits a channel")
+    return on_white(picture)
+
+
+def decoded(content: bytes, origin: str, *, upright: bool, formats: tuple[str, ...] = FORMATS) -> Image.Image:
+    """The picture from the bytes of an image file, with pixels of any kind. `UserError` if it is damaged or too big."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)  # at Pillow's MAX_IMAGE_PIXELS
-            picture: Image.Image = Image.open(BytesIO(content), formats=FORMATS)
+            picture: Image.Image = Image.open(BytesIO(content), formats=formats)
         picture.load()
-        if upright:
-            picture = ImageOps.exif_transpose(picture)
+        return ImageOps.exif_transpose(picture) if upright else picture
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+        raise UserError(f"{origin}: has more than {Image.MAX_IMAGE_PIXELS:,} pixels; make it smaller first") from error
+    except UnidentifiedImageError as error:
+        raise UserError(
+            f"{origin}: cannot be read as an image of kind {', '.join(formats)}; replace or remove it"
+        ) from error
     except Exception as error:  # damaged bytes can make Pillow's decoders raise anything
         raise UserError(
-            f"{origin}: cannot be read as an image of kind {', '.join(FORMATS)} ({error}); replace or remove it"
+            f"{origin}: cannot be read as an image of kind {', '.join(formats)} ({error}); replace or remove it"
         ) from error
-    if picture.mode not in DEPTH_8:
-        raise UserError(f"{origin}: has pixels of kind '{picture.mode}'; save it with 8 bits a channel")
+
+
+def on_white(picture: Image.Image) -> Image.Image:
+    """An RGB picture. Transparent pixels are laid over white."""
     if picture.has_transparency_data:
         opaque = Image.new("RGBA", picture.size, "white")
         opaque.alpha_composite(picture.convert("RGBA"))

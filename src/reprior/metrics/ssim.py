@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from reprior.errors import UserError
+
 LABEL = "SSIM"
 BETTER = "higher"
 FORMAT = ".4f"
+WINDOW = 11
 
 
 def ssim(estimate: np.ndarray, truth: np.ndarray) -> np.ndarray:
@@ -16,6 +19,12 @@ def ssim(estimate: np.ndarray, truth: np.ndarray) -> np.ndarray:
     the mean over windows that lie inside the image, then over channels. The average over images is the mean.
     """
     from skimage.metrics import structural_similarity
+
+    height, width = truth.shape[2:]
+    if min(height, width) < WINDOW:
+        raise UserError(
+            f"ssim: images of {height} x {width} are smaller than its window of {WINDOW} x {WINDOW}; leave it out"
+        )
 
     def one(a: np.ndarray, b: np.ndarray) -> float:
         return structural_similarity(

@@ -38,6 +38,11 @@ def figure_uri(path: Path) -> tuple[str, int, int]:
     return _uri("jpeg", jpeg) if len(jpeg) < len(png) else _uri("png", png), width, height
 
 
+def png_uri(path: Path) -> str:
+    """A PNG as it is."""
+    return _uri("png", path.read_bytes())
+
+
 def _jpeg(picture: Image) -> bytes:
     buffer = BytesIO()
     picture.save(buffer, "JPEG", quality=90, subsampling=0, optimize=True)

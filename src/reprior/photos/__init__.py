@@ -1,0 +1,1 @@
+"""One photograph, restored by one command: `reprior restore`."""

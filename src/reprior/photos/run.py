@@ -13,7 +13,8 @@ from typing import Any
 
 import torch
 
-from reprior.api import Found, find_generator, generator_spec, run
+from reprior.api.generators import Found, find_generator, generator_spec
+from reprior.api.methods import run
 from reprior.errors import UserError
 from reprior.generators.base import build_generator, load_generator
 from reprior.machine.files import remove_halves

@@ -87,6 +87,7 @@ def restore(request: Request, device: str) -> Path:
         "photo": photo.path.name,
         "task": _task(request.task),
         "done": prepared.done,
+        "measurements": prepared.y.numel(),
         "warnings": warnings,
         "generator": found.name if found else None,
         "seed": request.seed,

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 import reprior
-from reprior.comparison import Comparison
+from reprior.api.comparison import Comparison
 from reprior.errors import UserError
 from reprior.metrics.averaging import average
 from reprior.operators.base import Operator

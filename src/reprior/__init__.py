@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from reprior.api import UserError, generator, measure, observe, operator, restore
-    from reprior.comparison import compare
+    from reprior.api.comparison import compare
 
 __version__ = "0.1.0"
 __all__ = ["UserError", "compare", "generator", "measure", "observe", "operator", "restore"]
@@ -19,7 +19,7 @@ __all__ = ["UserError", "compare", "generator", "measure", "observe", "operator"
 def __getattr__(name: str) -> Any:
     """The functions of `reprior.api` and `compare`. They need torch, so they are imported at their first use."""
     if name in __all__:
-        module = "comparison" if name == "compare" else "api"
+        module = "api.comparison" if name == "compare" else "api"
         return getattr(importlib.import_module(f"reprior.{module}"), name)
     raise AttributeError(f"module 'reprior' has no attribute '{name}'")
 

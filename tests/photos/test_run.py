@@ -107,6 +107,7 @@ def test_the_hole_of_a_given_photo_is_not_seen(restore: Restore) -> None:
 def test_the_other_tasks_run(restore: Restore, options: tuple[object, ...]) -> None:
     out = restore("--task", *options, "--method", "csgm", *FEW)
     assert ("observation.png" in files(out)) == (options[0] != "cs")
+    assert ("The observation is 246 numbers" in (out / "index.html").read_text()) == (options[0] == "cs")
     assert numbers(out)["csgm"]["status"] == "ok"
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from reprior.api import checked_method
+from reprior.api.methods import checked_method
 from reprior.errors import UserError
 from reprior.jobs.code_fingerprint import code_fingerprint
 from reprior.loading import load, module_name, needs

@@ -13,7 +13,8 @@ from typing import Any
 
 import torch
 
-from reprior.api import Found, find_generator, generator_spec, run
+from reprior.api.generators import Found, find_generator, generator_spec
+from reprior.api.methods import run
 from reprior.errors import UserError
 from reprior.generators.base import build_generator, load_generator
 from reprior.machine.files import remove_halves
@@ -86,6 +87,7 @@ def restore(request: Request, device: str) -> Path:
         "photo": photo.path.name,
         "task": _task(request.task),
         "done": prepared.done,
+        "measurements": prepared.y.numel(),
         "warnings": warnings,
         "generator": found.name if found else None,
         "seed": request.seed,

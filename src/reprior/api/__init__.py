@@ -7,37 +7,30 @@ the size of the batch, decides its draws.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from reprior.acquire.fetch import acquire
+from reprior.api.generators import find_generator
+from reprior.api.methods import chain, check_generator, run
 from reprior.errors import UserError
 from reprior.generators.base import Generator, load_generator
-from reprior.loading import load, needs
-from reprior.machine.files import read_json
-from reprior.methods.base import Problem, Reconstruction, solve
+from reprior.methods.base import Problem
 from reprior.metrics.evaluation import evaluate
 from reprior.operators import make_operator
 from reprior.operators.base import Operator
 from reprior.operators.inpaint import Inpaint
 from reprior.operators.noise import observed
 from reprior.optimise.watch import Watch
-from reprior.planning.messages import checked_spec, nearest
+from reprior.planning.messages import checked_spec
 from reprior.planning.study import Spec
-from reprior.planning.weights import Weights, known_weights
-from reprior.stages.convert import convert
 
 __all__ = ["UserError", "generator", "measure", "observe", "operator", "restore"]
 
 STUDY = "reprior"
 """The study in the seeds of all draws. The case is the user's seed."""
-BUNDLED = Path(__file__).parent / "generators" / "weights"
-OFFERED = ("problem", "generator", "start")
-"""What a method may need here. Others need networks or several starts, which only a study gives."""
 
 
 def operator(
@@ -123,7 +116,7 @@ def restore(
     torch.Size([2, 3, 64, 64])
     """
     _check_shape("reprior.restore: observations y", y, operator.measurement_shape)
-    chain = _chain({"name": method, **settings}, start)
+    specs = chain({"name": method, **settings}, start)
     y = y.float()
     problem = Problem(
         y,
@@ -134,10 +127,10 @@ def restore(
         watch=Watch("reprior") if progress else Watch(),
         noise=noise,
     )
-    _check_generator(chain, operator, generator)
+    check_generator(specs, operator, generator)
     generator = generator.to(y.device) if generator is not None else None
-    found = run(chain[0], problem, generator, None, restarts)
-    for spec in chain[1:]:  # each has a start, so that all its restarts would be the same
+    found = run(specs[0], problem, generator, None, restarts)
+    for spec in specs[1:]:  # each has a start, so that all its restarts would be the same
         found = run(spec, problem, generator, found)
     return found.images
 
@@ -160,102 +153,6 @@ def measure(
     estimate, truth = (images.detach().float().cpu().numpy() for images in (x_hat, x))
     found = evaluate(estimate, truth, specs, Path(data) / "raw")
     return {name: torch.from_numpy(values) for name, values in found.items()}
-
-
-@dataclass(frozen=True)
-class Found:
-    """A generator: its architecture and its file of weights."""
-
-    name: str
-    spec: Spec
-    weights: Path
-
-
-def bundled() -> dict[str, Found]:
-    """The generators that are part of the package, by the name of their weights."""
-    facts = {path.stem: read_json(path) for path in sorted(BUNDLED.glob("*.json"))}
-    return {
-        name: Found(name, about["generator"], BUNDLED / f"{name}.safetensors")
-        for name, about in facts.items()
-        if "generator" in about
-    }
-
-
-def generator_spec(name: str) -> Spec:
-    """The architecture of the generator with weights of this name; `UserError` if the name is unknown."""
-    return ours.spec if (ours := bundled().get(name)) else _made(name).generator
-
-
-def find_generator(name: str, data: Path, *, mirrors: Sequence[Path] = (), offline: bool = False) -> Found:
-    """The generator with weights of this name. Published weights are fetched and converted into `data` if need be."""
-    if ours := bundled().get(name):
-        return ours
-    about, path = _made(name), data / "weights" / f"{name}.safetensors"
-    if not path.exists():
-        if about.source is None or about.layout is None:
-            raise UserError(f"{path}: there is no such file; `snakemake {path}` trains these weights")
-        checkpoint = acquire(about.source, data / "raw", mirrors=mirrors, offline=offline)
-        convert(checkpoint, about.generator, about.layout, path)
-    return Found(name, about.generator, path)
-
-
-def _made(name: str) -> Weights:
-    """Weights of a generator that can be converted or trained."""
-    known = {key: each for key, each in known_weights(Path()).items() if not (each.training and each.training.network)}
-    if name not in known:
-        raise UserError(f"generator '{name}': there are no weights of this name{nearest(name, [*bundled(), *known])}")
-    return known[name]
-
-
-def checked_method(spec: Spec) -> Spec:
-    """The method's spec with every setting; `UserError` if it needs what only a study gives."""
-    checked = checked_spec("method", spec, Path("reprior.restore"), "method")
-    if missing := [need for need in needs(load("method", checked["name"])) if need not in OFFERED]:
-        raise UserError(
-            f"method {checked['name']}: also needs {' and '.join(missing)}; run it in a study, see docs/extending.md"
-        )
-    return checked
-
-
-def _chain(spec: Spec, start: str | Mapping[str, Any] | None = None) -> list[Spec]:
-    """The methods to run one after the other: the last is that of `spec`, the others are its starts."""
-    checked = checked_method(spec)
-    if "start" not in needs(load("method", checked["name"])):
-        if start is not None:
-            raise UserError(f"method {checked['name']}: does not start from another's result; remove the start")
-        return [checked]
-    first = {"name": start} if isinstance(start, str) else dict(start or {"name": "csgm"})
-    return [*_chain(first), checked]
-
-
-def _check_generator(chain: Sequence[Spec], operator: Operator, generator: Generator | None) -> None:
-    """UserError if a method needs a generator and there is none, or one of images of another shape."""
-    user = next((spec["name"] for spec in chain if "generator" in needs(load("method", spec["name"]))), None)
-    if user is None:
-        return
-    if generator is None:
-        raise UserError(f"method {user}: needs a generator; give `generator=reprior.generator('began-faces-drawn')`")
-    if generator.image_shape != operator.image_shape:
-        raise UserError(
-            f"method {user}: the generator makes images of shape {generator.image_shape}, the operator is for "
-            f"{operator.image_shape}; make both for one shape"
-        )
-
-
-def run(
-    spec: Mapping[str, Any],
-    problem: Problem,
-    generator: Generator | None,
-    start: Reconstruction | None,
-    restarts: int = 1,
-) -> Reconstruction:
-    """Run one method of a chain with what it needs."""
-    settings = dict(spec)
-    method = load("method", settings.pop("name"))
-    given = {"generator": generator, "start": start}
-    return solve(
-        method, problem, *(given[need] for need in needs(method) if need != "problem"), restarts=restarts, **settings
-    )
 
 
 def _case(seed: int) -> str:

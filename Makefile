@@ -20,7 +20,7 @@ INSTALLED := .venv/.installed
 ACTIVATE := export PATH="$(CURDIR)/.venv/bin:$$PATH";
 REPORT := results/demo/report/index.html
 
-.PHONY: help demo small test lint lint-style lint-types lint-rules format bench gpu-check lock clean distclean
+.PHONY: help demo small test lint lint-style lint-types lint-rules format bench gpu-check docs lock clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -62,6 +62,10 @@ bench: $(INSTALLED) ## measure how near each method is to the limit of this mach
 # Installs nothing: a machine with a GPU may have its own torch.
 gpu-check: ## what only a GPU can tell, in ten minutes (docs/gpu.md)
 	@$(or $(wildcard .venv/bin/python),$(PYTHON)) benchmarks/gpu_check $(GPU_CHECK)
+
+docs: $(INSTALLED) ## build the documentation as a site: site/index.html
+	@$(ACTIVATE) NO_MKDOCS_2_WARNING=1 mkdocs build --quiet
+	@echo "The documentation: site/index.html"
 
 lock: $(INSTALLED) ## remake the lock files (newest versions: LOCK_FLAGS=--upgrade)
 	@envs/lock.sh $(LOCK_FLAGS)

@@ -26,7 +26,9 @@ EXTRAS = PROJECT["optional-dependencies"]
 RUNTIME = [Requirement(line) for line in PROJECT["dependencies"]]
 APART = {"bm3d"}
 """Extras of one package each, with its name, that `dev` leaves out because their licences are not free."""
-DIRECT = RUNTIME + [Requirement(line) for extra in ("test", "lint", "slurm", "deepinv") for line in EXTRAS[extra]]
+DIRECT = RUNTIME + [
+    Requirement(line) for extra in ("test", "lint", "slurm", "deepinv", "docs") for line in EXTRAS[extra]
+]
 
 
 def entries(lock: Path) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from reprior.render.context import Context
+    from reprior.render.style import Mark
 
 METHODS = {
     "bicubic": "Bicubic",
@@ -206,9 +207,10 @@ def figures(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Figure, list[str]]]:
     """Collects every figure and its notes instead of writing its files, which takes most of the time."""
     made: list[tuple[Figure, list[str]]] = []
 
-    def kept(context: Context, figure: Figure, notes: Iterable[str] = ()) -> None:
+    def kept(context: Context, figure: Figure, notes: Iterable[str] = (), marks: Sequence[Mark] = ()) -> list[Any]:
         made.append((figure, list(notes)))
         pyplot.close(figure)
+        return []
 
     from matplotlib import pyplot
 

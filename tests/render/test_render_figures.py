@@ -47,6 +47,20 @@ def test_a_sweep_holds_the_averages_at_the_operators_setting(rendered: Any) -> N
     assert first["interval"] == pytest.approx(bootstrap_interval("mse", errors))
 
 
+def test_marks_of_a_curve_are_where_its_points_are_drawn(made_up: Any) -> None:
+    from PIL import Image
+
+    out = made_up.render("sweep", "sweep", cases=GAUSSIAN, methods=["csgm", "iagan"])
+    marks = figure(out)["marks"]
+    picture = np.asarray(Image.open(f"{out}.png").convert("RGB")).astype(int)
+    height, width = picture.shape[:2]
+    for mark, colour in zip(marks, ["#0072B2", "#D55E00"] * 3, strict=True):
+        wanted = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
+        x, y = round(mark["x"] * width), round(mark["y"] * height)
+        assert abs(picture[y - 2 : y + 3, x - 2 : x + 3] - wanted).max() <= 8, mark
+    assert re.fullmatch(r"CSGM: 0\.\d+ \(0\.\d+–0\.\d+\) at compression ratio m/n 0\.05", marks[0]["text"])
+
+
 def test_a_ratio_of_many_digits_is_listed_with_four(made_up: Any, figures: list[Any]) -> None:
     made_up.cases[GAUSSIAN[0]]["operator"]["ratio"] = 2500 / 49152
     out = made_up.render("sweep", "sweep", cases=GAUSSIAN[:1], methods=["csgm"])

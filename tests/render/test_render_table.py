@@ -41,8 +41,8 @@ def change(made_up: Any, case: str, method: str, old: str, new: str) -> None:
     path.write_text(path.read_text().replace(old, new, 1))
 
 
-def test_ours_paper_and_difference(made_up: Any) -> None:
-    row = rows(made(made_up))["sr-x4", "csgm", "psnr"]
+def test_ours_paper_and_difference(comparable: Any) -> None:
+    row = rows(made(comparable))["sr-x4", "csgm", "psnr"]
     mean_mse = sum(10 ** (-(19 + i) / 10) for i in range(4)) / 4
     assert float(row["ours"]) == pytest.approx(-10 * math.log10(mean_mse))
     assert float(row["paper"]) == 20.51
@@ -58,6 +58,8 @@ def test_the_mean_of_psnrs_stands_beside_in_the_csv(made_up: Any) -> None:
 def test_what_cannot_be_compared_says_so(made_up: Any) -> None:
     out = made(made_up)
     assert {row["verdict"] for row in rows(out).values()} == {"drawn data: not comparable"}
+    assert {row["difference"] for row in rows(out).values()} == {""}
+    assert not any("difference" in text(out, suffix).lower() for suffix in (".md", ".tex"))
     for suffix in (".md", ".tex"):
         assert not re.search("verdict|agrees|not run", text(out, suffix), re.IGNORECASE)
 
@@ -87,13 +89,14 @@ def test_run_times_are_not_judged(comparable: Any) -> None:
     comparable.reported.write_text(comparable.reported.read_text() + "table,sr-x4,csgm,seconds,30,\n")
     out = made(comparable, cases=["sr-x4"], metrics=["seconds"])
     row = rows(out)["sr-x4", "csgm", "seconds"]
-    assert (row["verdict"], row["low"], row["high"]) == ("not judged", "", "")
-    assert "Not judged: run times" in text(out, ".md") and "interval" not in text(out, ".md")
+    assert (row["verdict"], row["difference"], row["low"], row["high"]) == ("not judged", "", "", "")
+    assert "Not judged, and without a difference: run times" in text(out, ".md") and "interval" not in text(out, ".md")
 
 
 def test_the_papers_numbers_keep_their_digits(comparable: Any) -> None:
     comparable.reported.write_text(comparable.reported.read_text() + "table,sr-x4,csgm,seconds,30,\n")
-    assert "| paper | – | – | 30 | – |" in text(made(comparable, cases=["sr-x4"], metrics=["seconds"]), ".md")
+    times = text(made(comparable, cases=["sr-x4"], metrics=["seconds"]), ".md")
+    assert "| paper | – | – | 30 | – |" in times and "| difference |" not in times
     assert "26.50 / –" in text(made(comparable), ".md")
 
 
@@ -111,7 +114,7 @@ def test_a_single_image_has_no_interval(comparable: Any) -> None:
     out = made(comparable)
     assert "interval" not in text(out, ".md").lower().replace("our interval", "")
     row = rows(out)["sr-x4", "csgm", "psnr"]
-    assert (row["images"], row["low"], row["verdict"]) == ("1", "", "not judged")
+    assert (row["images"], row["low"], row["difference"], row["verdict"]) == ("1", "", "", "not judged")
 
 
 def test_the_difference_of_nothing_has_no_minus(comparable: Any) -> None:
@@ -175,7 +178,7 @@ def test_several_notes_on_a_number_are_footnotes_of_their_own(made_up: Any) -> N
 def test_markdown_is_one_table_of_equal_rows(made_up: Any) -> None:
     lines = [line for line in text(made(made_up), ".md").splitlines() if line.startswith("|")]
     names = [line.split(" | ")[1] for line in lines[2:]]
-    every = ["ours", "interval, PSNR [dB]", "paper", "difference"]
+    every = ["ours", "interval, PSNR [dB]", "paper"]
     assert names == [*every, *every, "ours", "paper"]  # the last case was not run
     assert {len(re.findall(r"(?<!\\)\|", line)) for line in lines} == {len(EVERY) + 3}
 
@@ -185,7 +188,7 @@ def test_latex_is_escaped_and_every_row_has_all_columns(made_up: Any) -> None:
     assert r"\caption{50\% of A\_b \& \$c}" in latex
     body = latex.split(r"\midrule")[1].split(r"\bottomrule")[0]
     found = [row for row in body.replace(r"\addlinespace", "").split(r"\\") if row.strip()]
-    assert len(found) == 4 + 4 + 2
+    assert len(found) == 3 + 3 + 2
     assert {len(re.findall(r"(?<!\\)&", row)) for row in found} == {len(EVERY) + 1}
 
 

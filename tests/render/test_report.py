@@ -6,6 +6,7 @@ import base64
 import json
 import re
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -82,14 +83,15 @@ def test_it_says_at_which_scale_it_was_made(page: Page) -> None:
     assert page.text.count("drawn data: not comparable") >= 5  # once at the top, once per artifact
 
 
-def test_tables_show_ours_the_papers_and_the_difference(page: Page) -> None:
+def test_tables_show_ours_the_papers_and_the_difference(judged: Any) -> None:
     for number in ("20.36", "20.51", "-0.15"):
-        assert number in page.text
+        assert number in Page(judged.report).text
 
 
 def test_where_nothing_is_comparable_there_is_no_verdict(page: Page) -> None:
     assert "for orientation only" in page.text
-    assert not re.search(r"verdict|agree|not run", page.text, re.IGNORECASE)
+    assert "20.51" in page.text
+    assert not re.search(r"verdict|agree|difference|-0\.15", page.text, re.IGNORECASE)
 
 
 def test_where_numbers_are_comparable_each_is_judged(judged: Any) -> None:
@@ -112,7 +114,7 @@ def test_the_popover_shows_ours_its_interval_the_papers_and_the_verdict(judged: 
     assert "PSNR [dB] 20.36 19.42–21.47 20.51 -0.15 agrees" in popover
     assert "LPIPS (alex) – – 0.235 – not run" in popover
     assert "SSIM 0.5000 0.5000–0.5000 – – –" in popover
-    assert "seconds per image 1.500 – 30 -28.500 not judged" in popover
+    assert "seconds per image 1.500 – 30 – not judged" in popover
 
 
 def test_behind_every_cell_are_command_settings_status_and_versions(rendered: Any, page: Page) -> None:
@@ -142,9 +144,55 @@ def test_everything_is_escaped(page: Page) -> None:
 def test_each_picture_is_embedded_once(page: Page) -> None:
     embedded = re.findall(r"data:image/\w+;base64,([A-Za-z0-9+/=]+)", page.source)
     assert len(embedded) == len(set(embedded))
-    # 3 originals; 3 views per method and case; 3 observations of sr-x4; 3 figures
-    assert len(embedded) == 3 + 3 * (5 + 3 + 6) + 3 + 3
-    assert all(base64.b64decode(content)[:3] in (b"\xff\xd8\xff", b"\x89PN") for content in embedded)
+    # 3 originals; 3 views per method and case; 3 observations of sr-x4; 2 figures: the grid shows these pictures
+    assert len(embedded) == 3 + 3 * (5 + 3 + 6) + 3 + 2
+    assert all(base64.b64decode(content)[8:12] == b"WEBP" for content in embedded)
+
+
+def test_it_opens_with_pictures_then_sums_up(page: Page) -> None:
+    headings = [attributes["id"] for tag, attributes in page.elements if tag == "h2" and "id" in attributes]
+    assert headings == ["glance-title", "summary-title", "study-made-up", "viewer-title"]
+    strip = page.text.split("At a glance")[2].split("Summary")[0]
+    assert "Faces, SR ×4 original observed Bicubic 22.00 dB CSGM 19.00 dB" in strip
+    assert "cells computed 14 of 16" in page.text  # one case of two methods is a gap
+    assert "scale Demo scale" in page.text and "A made-up study 6 14 2 – – –" in page.text
+
+
+def test_headings_are_in_order_and_regions_have_names(page: Page) -> None:
+    levels = [int(tag[1]) for tag, _ in page.elements if re.fullmatch(r"h[1-6]", tag)]
+    assert levels[0] == 1 and levels.count(1) == 1
+    assert all(below - above <= 1 for above, below in pairwise(levels))
+    for tag, attributes in page.elements:
+        if attributes.get("role") == "region" or tag in ("nav", "section", "dialog"):
+            assert attributes.get("aria-label") or attributes.get("aria-labelledby"), (tag, attributes)
+
+
+def test_claims_come_after_tables_and_figures_and_are_counted(made_up: Any) -> None:
+    sidecar = table(made_up)
+    other = {key: value for key, value in read_json(sidecar).items() if key != "table"}
+    shared = {"text": "it works", "where": "", "asked": "a bound", "number": "", "remarks": [], "note": ""}
+    entries = [{**shared, "verdict": verdict} for verdict in ("holds", "fails", "holds", "not run")]
+    claims = {"entries": entries, "summary": "2 of 4 claims hold", "legend": []}
+    write_json(sidecar.with_name("claims.json"), {**other, "artifact": "claims", "claims": claims})
+    build([sidecar.with_name("claims.json"), sidecar], made_up.report, "make")
+    page = Page(made_up.report)
+    assert [name for name in page.all("id") if name in ("made-up-table", "made-up-claims")][-1] == "made-up-claims"
+    assert "claims that hold 2 of 4" in page.text and "A made-up study 1 1 0 2 1 1" in page.text
+
+
+def test_a_grid_shows_the_pictures_themselves(page: Page) -> None:
+    article = page.source.split('<article id="made-up-grid"')[1].split("</article>")[0]
+    assert "<img" not in article
+    shown = re.findall(r'data-case="made-up-([^"]*)" data-row="(\d)" data-view="(\d)"', article)
+    assert len(set(shown)) == len(shown) == 3 * (2 + 5) + 3 * (1 + 3)
+    assert "no pictures: no public weights of pggan" in article and "not part of this case" in article
+
+
+def test_a_grid_whose_pictures_are_gone_shows_its_file(made_up: Any) -> None:
+    sidecar = made_up.render("grid", "grid", cases=["sr-x4"], methods=["csgm"]).with_name("grid.json")
+    (made_up.folder / "sr-x4/csgm/0000-0001.safetensors").unlink()
+    build([sidecar], made_up.report, "make")
+    assert made_up.report.read_text().count("<img") == 1
 
 
 def test_pictures_that_are_gone_are_a_labelled_gap(made_up: Any) -> None:
@@ -176,8 +224,8 @@ def test_cases_of_several_artifacts_come_in_one_order(made_up: Any) -> None:
     for name, cases in orders.items():
         made_up.render("table", name, cases=cases, methods=["csgm"], metrics=["mse"])
     build([made_up.folder / f"{name}.json" for name in orders], made_up.report, "make")
-    found = re.findall(r"<summary>(.*?)</summary>", made_up.report.read_text())
-    summaries = [summary for summary in found if summary != "How to read this table"]
+    found = re.findall(r"<summary[^>]*>(.*?)</summary>", made_up.report.read_text())
+    summaries = [summary for summary in found if not re.match(r"How to read|Contents|\d+ parts", summary)]
     labels = [
         "Faces, SR ×4",
         "Faces, Fourier 30% &amp; noise",

@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
-import html
 import json
 import os
-import re
 import shutil
-import subprocess
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from tests.render.browser import Browser
+
 pytestmark = pytest.mark.chromium
 
-LISTEN = """
-window.problems = [];
-addEventListener("error", (event) => problems.push(String(event.message)));
-addEventListener("securitypolicyviolation", (event) => problems.push(event.blockedURI));
-console.error = console.warn = (...words) => problems.push(words.join(" "));
-"""
-TELL = "document.documentElement.dataset.facts = JSON.stringify(facts());"
-PHONE = """<!doctype html><iframe src="{name}" style="border:0;width:375px;height:800px"></iframe><script>
-addEventListener("message", (event) => document.documentElement.dataset.facts = event.data);
-</script>"""
+PHONE = 375
+SIDES = """["left", "right"].map((side) => document.querySelector(`#viewer [data-caption=${side}]`).textContent)"""
+IMAGE = "document.querySelector('#viewer-image').textContent"
+OPEN = "document.querySelector('#viewer').open"
+FOCUSED = "document.activeElement.getAttribute('aria-label')"
+CLIP = "getComputedStyle(document.querySelector('.layer[data-side=right]')).clipPath"
 
 
-@pytest.fixture(scope="session")
-def chromium() -> str:
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     """Headless Chromium. In CI, where everything must run, its absence is an error."""
     names = ("chromium", "chromium-browser", "google-chrome")
     found = next((path for path in map(shutil.which, names) if path), None)
@@ -38,115 +33,157 @@ def chromium() -> str:
         pytest.skip(
             "there is no chromium; install it (Debian: apt-get install chromium) to test the report in a browser"
         )
-    return found
+    with Browser(found, tmp_path_factory.mktemp("profile")) as browser:
+        yield browser
 
 
-def facts(chromium: str, page: Path) -> Any:
-    """What `page` wrote into the attribute data-facts of its root."""
-    options = ("--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={page.parent / 'profile'}")
-    command = [chromium, *options, "--window-size=1280,900", "--virtual-time-budget=5000", "--dump-dom", page.as_uri()]
-    dumped = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    found = re.search(r'data-facts="([^"]*)"', dumped.stdout)
-    assert found, dumped.stderr
-    return json.loads(html.unescape(found[1]))
+def element_of(selector: str) -> str:
+    return f"document.querySelector({json.dumps(selector)})"
 
 
-def injected(report: Path, out: Path, function: str, tell: str = TELL) -> Path:
-    """A copy of the report that calls the JavaScript function `facts` when all else has run."""
-    page = report.read_text().replace("<head>", f"<head><script>{LISTEN}</script>", 1)
-    script = (
-        f"<script>function told() {{ {function} }}"
-        "function facts() { try { return told(); } catch (error) { return String(error); } }"
-        f"addEventListener('load', () => {{ {tell} }});</script>"
-    )
-    out.write_text(page.replace("</body>", f"{script}</body>"))
-    return out
+def thumb(row: int, view: int) -> str:
+    """The first picture that opens this view of this image of the first case."""
+    return f".thumb[data-case=made-up-sr-x4][data-row='{row}'][data-view='{view}']"
 
 
-def test_it_loads_without_errors_or_requests(chromium: str, rendered: Any, tmp_path: Path) -> None:
-    function = """
-      const loaded = performance.getEntriesByType("resource").map((entry) => entry.name);
-      return {
-      problems,
-      requests: loaded.filter((name) => !name.startsWith("data:")),
-      broken: [...document.images].filter((image) => !image.naturalWidth).length,
-      images: document.images.length,
-    };"""
-    found = facts(chromium, injected(rendered.report, tmp_path / "page.html", function))
-    assert found == {"problems": [], "requests": [], "broken": 0, "images": 3}
+@pytest.mark.parametrize("dark", [False, True])
+def test_it_loads_without_messages_or_requests(browser: Browser, rendered: Any, dark: bool) -> None:
+    browser.open(rendered.report, dark=dark)
+    loaded = browser.run("performance.getEntriesByType('resource').map((entry) => entry.name)")
+    assert [name for name in loaded if not name.startswith("data:")] == []
+    assert browser.run("[...document.images].filter((image) => !image.naturalWidth).length") == 0
+    assert browser.run("document.images.length") == 2  # the sweep and the masks
+    assert browser.problems == []
 
 
 @pytest.mark.parametrize("scale", ["rendered", "judged"])
-def test_a_phone_needs_no_sideways_scrolling(
-    chromium: str, scale: str, request: pytest.FixtureRequest, tmp_path: Path
-) -> None:
-    function = """
-      document.querySelectorAll("details").forEach((details) => details.open = true);
-      const cell = document.querySelector(".cell");
-      cell.showPopover();
-      const box = cell.getBoundingClientRect();
-      return {width: innerWidth, needed: document.scrollingElement.scrollWidth, left: box.left, right: box.right};"""
-    report = request.getfixturevalue(scale).report
-    injected(report, tmp_path / "page.html", function, "parent.postMessage(JSON.stringify(facts()), '*');")
-    phone = tmp_path / "phone.html"
-    phone.write_text(PHONE.format(name="page.html"))
-    found = facts(chromium, phone)
-    assert found["width"] == 375
-    assert found["needed"] <= 375
-    assert 0 <= found["left"] < found["right"] <= 375
+def test_a_phone_needs_no_sideways_scrolling(browser: Browser, scale: str, request: pytest.FixtureRequest) -> None:
+    browser.open(request.getfixturevalue(scale).report, width=PHONE, height=800)
+    assert browser.run("document.querySelector('.contents > details').open") is False  # pictures first
+    browser.run("document.querySelectorAll('details').forEach((details) => details.open = true)")
+    assert browser.run("document.scrollingElement.scrollWidth") <= PHONE
+    opened = f"document.getElementById({element_of('td button[popovertarget]')}.getAttribute('popovertarget'))"
+    for opens, element in (("td button[popovertarget]", opened), (".thumb", element_of("#viewer"))):
+        browser.run(f"{element_of(opens)}.click()")
+        left, right = browser.run(f"(({{left, right}}) => [left, right])({element}.getBoundingClientRect())")
+        assert 0 <= left < right <= PHONE, opens
+        assert browser.run(f"{element}.scrollWidth - {element}.clientWidth") == 0, opens
 
 
-def test_the_slider_and_the_choices_work(chromium: str, rendered: Any, tmp_path: Path) -> None:
-    function = """
-      const viewer = document.querySelector(".viewer"), range = viewer.querySelector("[type=range]");
-      const layer = (side) => viewer.querySelector(`[data-side=${side}]`);
-      const image = (element) => getComputedStyle(element).backgroundImage;
-      const start = {clip: getComputedStyle(layer("right")).clipPath, right: image(layer("right"))};
-      range.value = 20;
-      range.dispatchEvent(new Event("input", {bubbles: true}));
-      const moved = getComputedStyle(layer("right")).clipPath;
-      const thumb = viewer.querySelector(".thumb[data-row='1'][data-view='2']");
-      thumb.click();
-      const left = viewer.querySelector("select[data-choose=left]");
-      left.value = "3";
-      left.dispatchEvent(new Event("input", {bubbles: true}));
-      const other = viewer.querySelector(".thumb[data-row='1'][data-view='3']");
-      return {
-        problems, moved, start: start.clip, differs: start.right !== image(layer("right")),
-        right: image(layer("right")) === image(thumb.firstElementChild),
-        left: image(layer("left")) === image(other.firstElementChild),
-        pressed: [...viewer.querySelectorAll("[aria-pressed=true]")].length,
-        row: viewer.querySelector("[data-choose=row]").value,
-      };"""
-    found = facts(chromium, injected(rendered.report, tmp_path / "page.html", function))
-    assert found == {
-        "problems": [],
-        "start": "inset(0px 0px 0px 50%)",
-        "moved": "inset(0px 0px 0px 20%)",
-        "differs": True,
-        "right": True,
-        "left": True,
-        "pressed": 1,
-        "row": "1",
-    }
+def test_a_picture_opens_large_and_keys_move_through_methods_and_images(browser: Browser, rendered: Any) -> None:
+    browser.open(rendered.report)
+    browser.click(thumb(0, 3))
+    assert browser.run(OPEN) and browser.run(SIDES) == ["original", "CSGM, 19.00 dB"]
+    picture = browser.run(
+        f"getComputedStyle({element_of(thumb(0, 3))}.firstElementChild).backgroundImage"
+        f" === getComputedStyle({element_of('.layer[data-side=right]')}).backgroundImage"
+    )
+    assert picture
+    assert browser.run(f"getComputedStyle({element_of('.layer')}).imageRendering") == "pixelated"
+    assert browser.run(f"{element_of('.stage')}.clientWidth") > 400
+    browser.press("ArrowRight")
+    browser.press("ArrowDown")
+    assert (browser.run(SIDES), browser.run(IMAGE)) == (["original", "CSGM-BP, 22.50 dB"], "Image face-1, 2 of 3")
+    browser.press("ArrowUp")
+    browser.press("ArrowUp")  # from the first image to the last
+    browser.press("ArrowLeft")
+    assert (browser.run(SIDES), browser.run(IMAGE)) == (["original", "CSGM, 21.00 dB"], "Image face-2, 3 of 3")
+    browser.press("Escape")
+    assert not browser.run(OPEN)
+    assert browser.run(FOCUSED) == "CSGM of face-0, Faces, SR ×4: open large"
+    assert browser.problems == []
 
 
-def test_a_number_opens_what_made_it(chromium: str, rendered: Any, tmp_path: Path) -> None:
-    function = """
-      const button = document.querySelector("td button[popovertarget]");
-      const cell = document.getElementById(button.getAttribute("popovertarget"));
-      const before = cell.matches(":popover-open");
-      button.click();
-      const opened = cell.matches(":popover-open");
-      cell.querySelector(".close").click();
-      return {before, opened, after: cell.matches(":popover-open"), command: cell.querySelector("pre").textContent};"""
-    found = facts(chromium, injected(rendered.report, tmp_path / "page.html", function))
-    assert found.pop("command").startswith("python -m reprior reconstruct --case sr-x4 --method 'bicubic'")
-    assert found == {"before": False, "opened": True, "after": False}
+def test_the_slider_follows_the_mouse_and_the_keys(browser: Browser, rendered: Any) -> None:
+    browser.open(rendered.report)
+    browser.click(thumb(1, 2))
+    assert browser.run(CLIP) == "inset(0px 0px 0px 50%)"
+    browser.point(".stage", "mousePressed", 0.3, button="left", buttons=1, clickCount=1)
+    browser.point(".stage", "mouseMoved", 0.8, button="left", buttons=1)
+    browser.point(".stage", "mouseReleased", 0.8, button="left", clickCount=1)
+    assert browser.run(CLIP) == "inset(0px 0px 0px 80%)"
+    browser.run("document.querySelector('#viewer [type=range]').focus()")
+    browser.press("ArrowLeft")
+    assert browser.run(CLIP) == "inset(0px 0px 0px 79%)"
+    browser.run("document.querySelector('[data-choose=left]').focus()")
+    browser.press("ArrowDown")
+    assert browser.run(SIDES) == ["observed", "Bicubic, 23.00 dB"]
+    browser.click("#viewer .close")
+    assert not browser.run(OPEN)
 
 
-def test_a_verdict_is_a_word_with_a_sign_and_a_readable_colour(chromium: str, judged: Any, tmp_path: Path) -> None:
-    function = """
+def test_contents_stand_beside_the_page_and_follow_the_reader(browser: Browser, rendered: Any) -> None:
+    browser.open(rendered.report)
+    nav, main = browser.run("['nav', 'main'].map((name) => document.querySelector(name).getBoundingClientRect().left)")
+    assert nav < main
+    marked = "[...document.querySelectorAll('[aria-current]')].map((link) => link.textContent)"
+    assert browser.run(marked) == ["At a glance"]
+    parts = "document.querySelector('.contents li details').open"
+    assert not browser.run(parts)
+    browser.run("document.getElementById('made-up-grid').scrollIntoView({behavior: 'instant'})")
+    browser.run("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    assert browser.run(marked) == ["The grid"] and browser.run(parts)
+    assert browser.run("Math.round(document.querySelector('nav').getBoundingClientRect().top)") == 0
+
+
+def test_columns_sort_by_mouse_and_key_with_gaps_last(browser: Browser, rendered: Any) -> None:
+    browser.open(rendered.report)
+    table = "#made-up-table table"
+    cases = f"[...{element_of(table)}.tBodies].map((body) => body.rows[0].textContent.trim())"
+    sorts = f"[...{element_of(table)}.tHead.rows[0].cells].map((head) => head.getAttribute('aria-sort'))"
+    sr, fourier, gap = browser.run(cases)
+    browser.click(f"{table} th:nth-child(4) button")  # CSGM: equal numbers, and a case without
+    assert browser.run(cases) == [sr, fourier, gap] and browser.run(sorts)[3] == "ascending"
+    browser.press("Enter")
+    assert browser.run(cases)[-1] == gap and browser.run(sorts)[3] == "descending"
+    browser.press("Enter")
+    assert browser.run(sorts) == [None] * 7
+    browser.click(f"{table} th:nth-child(1) button")
+    assert browser.run(cases) == [gap, fourier, sr]  # by name, which this case has
+    assert browser.run(sorts)[0] == "ascending"
+
+
+def test_numbers_are_sorted_as_numbers(browser: Browser, rendered: Any) -> None:
+    browser.open(rendered.report)
+    table = "#cost-made-up table"
+    browser.run(
+        f"[...{element_of(table)}.tBodies[0].rows].forEach((row, index) =>"
+        " { row.cells[1].textContent = ['1,000', '9.5', '–', '-2', 'inf'][index] ?? '–'; })"
+    )
+    order = f"[...{element_of(table)}.tBodies[0].rows].map((row) => row.cells[1].textContent)"
+    browser.click(f"{table} th:nth-child(2) button")
+    assert browser.run(order) == ["-2", "9.5", "1,000", "inf", "–", "–"]
+    browser.press("Enter")
+    assert browser.run(order) == ["inf", "1,000", "9.5", "-2", "–", "–"]
+
+
+def test_a_curve_shows_the_value_under_the_pointer(browser: Browser, rendered: Any) -> None:
+    browser.open(rendered.report)
+    figure = "#made-up-sweep [data-marks]"
+    mark = browser.run(f"JSON.parse({element_of(figure)}.dataset.marks)[1]")
+    browser.point(f"{figure} img", "mouseMoved", mark["x"], mark["y"])
+    assert browser.run(f"{element_of('.tip')}.hidden") is False
+    assert browser.run(f"{element_of('.tip')}.textContent") == mark["text"]
+    browser.point(f"{figure} img", "mouseMoved", 0.02, 0.98)
+    assert browser.run(f"{element_of('.tip')}.hidden") is True
+
+
+def test_a_number_opens_what_made_it(browser: Browser, rendered: Any) -> None:
+    browser.open(rendered.report)
+    button = "#made-up-table td button"
+    cell = f"document.getElementById({element_of(button)}.getAttribute('popovertarget'))"
+    browser.click(button)
+    assert browser.run(f"{cell}.matches(':popover-open')")
+    command = browser.run(f"{cell}.querySelector('pre').textContent")
+    assert command.startswith("python -m reprior reconstruct --case sr-x4 --method 'bicubic'")
+    browser.press("Escape")
+    assert not browser.run(f"{cell}.matches(':popover-open')")
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_a_verdict_is_a_word_with_a_sign_and_a_readable_colour(browser: Browser, judged: Any, dark: bool) -> None:
+    browser.open(judged.report, dark=dark)
+    found = browser.run("""(() => {
       const light = (colour) => colour.match(/[\\d.]+/g).slice(0, 3).map((part) => part / 255)
         .map((part) => part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4)
         .reduce((sum, part, index) => sum + part * [0.2126, 0.7152, 0.0722][index], 0);
@@ -155,8 +192,8 @@ def test_a_verdict_is_a_word_with_a_sign_and_a_readable_colour(chromium: str, ju
         const word = document.querySelector(`td .${name}`), own = light(getComputedStyle(word).color);
         const contrast = (Math.max(own, page) + 0.05) / (Math.min(own, page) + 0.05);
         return [name, [word.textContent, getComputedStyle(word, "::before").content, contrast]];
-      }));"""
-    found = facts(chromium, injected(judged.report, tmp_path / "page.html", function))
+      }));
+    })()""")
     assert {name: shown[0] for name, shown in found.items()} == {name: name.replace("-", " ") for name in found}
     assert len({found[name][1] for name in ("agrees", "better", "worse")}) == 3
     assert min(shown[2] for shown in found.values()) >= 4.5

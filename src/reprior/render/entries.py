@@ -9,7 +9,7 @@ from typing import Any
 
 from reprior.metrics.averaging import about
 from reprior.render.context import Cell, Context, Interval
-from reprior.render.verdict import NOT_RUN, verdict
+from reprior.render.verdict import JUDGED, NOT_RUN, verdict
 
 LINES = ("ours", "interval", "paper", "difference", "verdict")
 """The lines of a table row, in order."""
@@ -47,8 +47,10 @@ class Entry:
 
     @property
     def difference(self) -> float | None:
-        """Ours less the paper's. None if either is missing."""
-        return None if self.ours is None or self.paper is None else self.ours - self.paper
+        """Ours less the paper's. None unless they can be compared: see `verdict.JUDGED`."""
+        if self.ours is None or self.paper is None or self.verdict not in JUDGED:
+            return None
+        return self.ours - self.paper
 
     def text(self, line: str) -> str:
         """The text of one of the `LINES`."""

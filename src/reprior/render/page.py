@@ -24,8 +24,9 @@ def template() -> Template:
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "anchor": _anchor,
+        "anchor": anchor,
         "by_interest": lambda metrics: sorted(metrics, key=interest),
+        "duration": _duration,
         "label": lambda metric: about(metric).label,
         "noise": _noise,
         "number": _number,
@@ -38,6 +39,13 @@ def template() -> Template:
 def _number(value: float | str | None, metric: str) -> str:
     """A number in the format of its metric. Numbers that JSON lacks, such as nan, are given as text."""
     return "–" if value is None else format(float(value), about(metric).format)
+
+
+def _duration(seconds: float) -> str:
+    """`45 s`, `12 min` or `3.4 h`."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 100 * 60 else f"{seconds / 3600:.1f} h"
 
 
 def _noise(case: Mapping[str, Any]) -> str:
@@ -66,6 +74,6 @@ def _shown(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else "none" if value is None else str(value)
 
 
-def _anchor(*parts: str) -> str:
+def anchor(*parts: str) -> str:
     """An id for an element: letters, digits, dots and dashes."""
     return "-".join(re.sub(r"[^A-Za-z0-9.]", "-", part) for part in parts)

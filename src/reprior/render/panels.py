@@ -68,6 +68,13 @@ def gaps(context: Context, found: Sequence[Entry]) -> list[str]:
     return [f"{'; '.join('; '.join(cases) + who for who, cases in here.items())}: {gap}" for gap, here in lines.items()]
 
 
+def marked(context: Context, axes: Axes, entry: Entry, x: float, x_label: str) -> style.Mark:
+    """An average and its interval, at its place in a panel: `CSGM: 0.012 (0.010–0.014) at m/n 0.1`."""
+    interval = f" ({entry.text('interval')})" if entry.interval else ""
+    text = f"{context.label(entry.method)}: {entry.text('ours')}{interval} at {x_label} {x:.4g}"
+    return style.Mark(axes, x, math.nan if entry.ours is None else entry.ours, text)
+
+
 def panel_grid(columns: int, filled: Sequence[bool]) -> tuple[Figure, list[Axes]]:
     """A figure with a panel for each of `filled`, `columns` side by side. Rows with none filled are low."""
     rows = math.ceil(len(filled) / columns)

@@ -6,22 +6,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from reprior import __version__
 from reprior.errors import UserError
 from reprior.machine.files import read_json, write_text
-from reprior.render.encode import figure_uri, picture_uri
+from reprior.render.encode import figure_uri
 from reprior.render.entries import LINES, NOTHING, Entry
-from reprior.render.page import interest, template
-from reprior.render.pictures import Views, views
+from reprior.render.gallery import PICTURES, Gallery, Pictures, gallery
+from reprior.render.page import anchor, interest, template
+from reprior.render.summary import summary, total
 from reprior.render.verdict import ABOUT_VERDICT, counted
-
-if TYPE_CHECKING:
-    import numpy as np
-
-PICTURES = 3
-"""Number of images shown per case."""
 
 
 def build(sidecars: Sequence[Path], out: Path, command: str) -> None:
@@ -32,11 +27,15 @@ def build(sidecars: Sequence[Path], out: Path, command: str) -> None:
     read = [(path, read_json(path)) for path in sidecars]
     if not read:
         raise UserError("the report has nothing to show: no study of config.yaml has an artifact")
-    names = _distinct(sidecar["study"] for _, sidecar in read)
-    studies = [_Study(name, [pair for pair in read if pair[1]["study"] == name]) for name in names]
-    pictures = _Pictures()
+    pictures = Pictures()
+    studies = [
+        _Study(name, [pair for pair in read if pair[1]["study"] == name], pictures).view()
+        for name in _distinct(sidecar["study"] for _, sidecar in read)
+    ]
     page = template().render(
-        studies=[study.view(pictures) for study in studies],
+        studies=studies,
+        total=total([study["summary"] for study in studies]),
+        opened={id_: case for study in studies for id_, case in study["opened"].items()},
         pictures=pictures.uris,
         scale=read[0][1]["scale_title"],
         notes=_notes([sidecar for _, sidecar in read if sidecar["note"]]),
@@ -48,22 +47,11 @@ def build(sidecars: Sequence[Path], out: Path, command: str) -> None:
 
 
 def _notes(sidecars: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The scale's notes on its studies, each with the study's name if they differ."""
-    notes = {sidecar["study"]: str(sidecar["note"]) for sidecar in sidecars}
-    alike = _distinct(notes.values())
-    return alike if len(alike) < 2 else [f"{study}: {note}" for study, note in notes.items()]
-
-
-class _Pictures:
-    """Embeds every picture once, as a CSS class. The page uses that class wherever it shows the picture."""
-
-    def __init__(self) -> None:
-        self.uris: dict[str, str] = {}
-        """{data URI: class}"""
-
-    def add(self, image: np.ndarray) -> str:
-        """The class of a picture [3, H, W]."""
-        return self.uris.setdefault(picture_uri(image), f"p{len(self.uris)}")
+    """The scale's notes on its studies: what all share, then what differs with the study's name."""
+    notes = {sidecar["study"]: str(sidecar["note"]).split("; ") for sidecar in sidecars}
+    shared = [part for part in next(iter(notes.values()), []) if all(part in others for others in notes.values())]
+    own = {study: [part for part in parts if part not in shared] for study, parts in notes.items()}
+    return [*shared, *(f"{study}: {', '.join(parts)}" for study, parts in own.items() if parts)]
 
 
 @dataclass(frozen=True)
@@ -72,6 +60,7 @@ class _Study:
 
     name: str
     sidecars: Sequence[tuple[Path, Mapping[str, Any]]]
+    pictures: Pictures
 
     @cached_property
     def labels(self) -> dict[str, str]:
@@ -98,19 +87,38 @@ class _Study:
                 found[case] |= methods
         return {case: {m: methods[m] for m in self.methods if m in methods} for case, methods in found.items()}
 
-    def view(self, pictures: _Pictures) -> dict[str, Any]:
+    @cached_property
+    def galleries(self) -> dict[str, Gallery]:
+        """{case: its pictures, as many as an artifact shows}"""
+        shown = [(sidecar.get("figure", {}).get("pictures", 0), sidecar["cases"]) for _, sidecar in self.sidecars]
+        counts = {case: max([PICTURES, *(count for count, cases in shown if case in cases)]) for case in self.cases}
+        folders = {name: Path(sidecar["folder"]) for _, sidecar in self.sidecars for name in sidecar["cases"]}
+        return {
+            name: gallery(folders[name], name, case, self.cells[name], self.labels, self.pictures, counts[name])
+            for name, case in self.cases.items()
+        }
+
+    def view(self) -> dict[str, Any]:
         """The study as the template needs it."""
+        artifacts = [self._artifact(path, sidecar) for path, sidecar in self.sidecars]
+        claims = [claim for each in artifacts if each["claims"] for claim in each["claims"]["entries"]]
+        filled = {name: case for name, case in self.galleries.items() if case.rows}
         return {
             "name": self.name,
             "title": self.sidecars[0][1]["study_title"],
             "labels": self.labels,
             "methods": self.methods,
-            "artifacts": [_artifact(path, sidecar) for path, sidecar in self.sidecars],
-            "cases": {name: self._case(name, pictures) for name in self.cases},
+            "artifacts": sorted(artifacts, key=lambda each: bool(each["claims"])),  # claims after what they rest on
+            "cases": {name: self._case(name) for name in self.cases},
             "cells": {
                 case: {method: {**cell, **self._numbers(case, method)} for method, cell in methods.items()}
                 for case, methods in self.cells.items()
             },
+            "opened": {
+                anchor(self.name, name): case.opened(self.cases[name]["label"]) for name, case in filled.items()
+            },
+            "strip": max(filled, key=lambda name: filled[name].interest, default=""),
+            "summary": summary(self.methods, self.cases, self.cells, claims),
             "verdicts": counted(entry["verdict"] for entry in self.entries),
             "rule": ABOUT_VERDICT,
         }
@@ -131,43 +139,28 @@ class _Study:
         lines = [line for line in LINES if any(entry["lines"][line]["text"] != NOTHING for entry in numbers)]
         return {"numbers": numbers, "lines": lines}
 
-    def _case(self, name: str, pictures: _Pictures) -> dict[str, Any]:
+    def _case(self, name: str) -> dict[str, Any]:
         """A case with its pictures, and the generator that its methods actually used."""
         records = (record for cell in self.cells[name].values() for record in cell["records"])
         generator = next((record["generator"] for record in records if record["generator"]), None)
-        return {**self.cases[name], "generator": generator, "viewer": self._viewer(name, pictures)}
+        return {**self.cases[name], "generator": generator, "gallery": self.galleries[name]}
 
-    def _viewer(self, name: str, pictures: _Pictures) -> dict[str, Any]:
-        """The pictures of a case: names of the views, and one row per image; or the reason why there are none."""
-        case, methods = self.cases[name], list(self.cells[name])
-        if case["gap"]:
-            return {"gap": case["gap"]}
-        if not methods:
-            return {"gap": "no artifact shows a method on this case"}
-        folder = Path(next(sidecar["folder"] for _, sidecar in self.sidecars if name in sidecar["cases"]))
-        try:
-            found = views(folder, name, case, methods, PICTURES)
-        except UserError as error:
-            return {"gap": str(error)}
-        return {
-            "gap": "",
-            "views": self._view_names(found[0]),
-            "rows": [self._row(name, view, pictures) for view in found],
-        }
+    def _artifact(self, path: Path, sidecar: Mapping[str, Any]) -> dict[str, Any]:
+        table = _table(sidecar["table"]) if "table" in sidecar else None
+        figure = self._figure(path, sidecar) if "figure" in sidecar else None
+        shown = {"table": table, "figure": figure, "claims": sidecar.get("claims"), "listing": sidecar.get("listing")}
+        return {**sidecar["settings"], **sidecar, **shown, "path": str(path.with_suffix(""))}
 
-    def _view_names(self, view: Views) -> list[str]:
-        observed = [] if view.observed is None else ["observed"]
-        return ["original", *observed, *(self.labels[method] for method in view.methods)]
-
-    def _row(self, case: str, view: Views, pictures: _Pictures) -> dict[str, Any]:
-        plain = [view.original] if view.observed is None else [view.original, view.observed]
-        shots = [{"picture": pictures.add(image), "value": None, "status": "ok"} for image in plain]
-        for method, image in view.methods.items():
-            cell = self.cells[case][method]
-            value = cell["values"].get("psnr", {}).get(view.image)
-            shots.append({"picture": pictures.add(image), "value": value, "status": cell["status"][view.image]})
-        height, width = view.original.shape[1:]
-        return {"image": view.image, "shots": shots, "height": height, "width": width}
+    def _figure(self, path: Path, sidecar: Mapping[str, Any]) -> dict[str, Any]:
+        """The figure's own file; or, of pictures that the page holds anyway, these."""
+        figure = sidecar["figure"]
+        shown = {name: self.galleries[name] for name in sidecar["settings"]["cases"]}
+        if "columns" in figure and all(case.rows or self.cases[name]["gap"] for name, case in shown.items()):
+            names = [self.labels.get(column, column) for column in figure["columns"]]
+            cells = {name: case.cells(figure["columns"], figure["pictures"]) for name, case in shown.items()}
+            return {**figure, "names": names, "cells": cells}
+        uri, width, height = figure_uri(path.with_suffix(".png"))
+        return {**figure, "uri": uri, "width": width, "height": height}
 
 
 def _alone(case: str, method: str, metric: str, cell: Mapping[str, Any]) -> dict[str, Any]:
@@ -175,19 +168,6 @@ def _alone(case: str, method: str, metric: str, cell: Mapping[str, Any]) -> dict
     ends = cell["intervals"][metric]
     interval = (float(ends[0]), float(ends[1])) if ends else None
     return Entry(case, method, metric, float(cell["averages"][metric]), interval, None, "", "").as_dict()
-
-
-def _artifact(path: Path, sidecar: Mapping[str, Any]) -> dict[str, Any]:
-    table = _table(sidecar["table"]) if "table" in sidecar else None
-    figure = _figure(path, sidecar["figure"]) if "figure" in sidecar else None
-    shown = {"table": table, "figure": figure, "claims": sidecar.get("claims"), "listing": sidecar.get("listing")}
-    return {**sidecar["settings"], **sidecar, **shown, "path": str(path.with_suffix(""))}
-
-
-def _figure(path: Path, figure: Mapping[str, Any]) -> dict[str, Any]:
-    """The picture itself, shown at half its size in pixels so that it is sharp on any screen."""
-    uri, width, height = figure_uri(path.with_suffix(".png"))
-    return {**figure, "uri": uri, "width": width // 2, "height": height // 2}
 
 
 def _table(table: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from reprior.render.context import Context
@@ -15,6 +18,8 @@ WIDTH = 7.0
 """Inches: both columns of a printed page."""
 SMALL = 7
 """Points: the smallest text, still legible at print width."""
+MARGIN = 0.05
+"""Inches around a figure."""
 GREY = "#666666"
 DPI = 200
 
@@ -47,6 +52,7 @@ _SETTINGS: Any = {
     "lines.linewidth": 1.4,
     "lines.markersize": 4.5,
     "pdf.fonttype": 42,
+    "figure.dpi": DPI,
     "savefig.dpi": DPI,
 }
 
@@ -87,8 +93,23 @@ def new_figure(width: float, height: float) -> Figure:
     return pyplot.figure(figsize=(width, height))
 
 
-def save(context: Context, figure: Figure, notes: Iterable[str] = ()) -> None:
-    """Write the figure as PDF and PNG, with the scale's note and `notes` below. Equal figures give equal bytes."""
+@dataclass(frozen=True)
+class Mark:
+    """A value of a curve, which the report shows when the pointer is near."""
+
+    axes: Axes
+    x: float
+    y: float
+    text: str
+
+
+def save(
+    context: Context, figure: Figure, notes: Iterable[str] = (), marks: Sequence[Mark] = ()
+) -> list[dict[str, float | str]]:
+    """Write the figure as PDF and PNG, with the scale's note and `notes` below. Equal figures give equal bytes.
+
+    Returns where the marks are in the PNG: x and y as shares of its width and height, from the upper left, and text.
+    """
     from matplotlib import pyplot
 
     printed = [context.origin, *notes]
@@ -98,5 +119,19 @@ def save(context: Context, figure: Figure, notes: Iterable[str] = ()) -> None:
     undated: dict[str, dict[str, Any]] = {".pdf": {"CreationDate": None}, ".png": {"Software": None}}
     for suffix, metadata in undated.items():
         with context.writing(suffix) as path:
-            figure.savefig(path, format=suffix[1:], metadata=metadata, bbox_inches="tight", pad_inches=0.05)
+            figure.savefig(path, format=suffix[1:], metadata=metadata, bbox_inches="tight", pad_inches=MARGIN)
+    places = _places(figure, marks) if marks else []
     pyplot.close(figure)
+    return places
+
+
+def _places(figure: Figure, marks: Sequence[Mark]) -> list[dict[str, float | str]]:
+    figure.draw_without_rendering()
+    box = figure.get_tightbbox().padded(MARGIN)  # in inches, as `savefig` cuts it
+    found: list[dict[str, float | str]] = []
+    for mark in marks:
+        right, up = mark.axes.transData.transform((mark.x, mark.y)) / figure.dpi
+        x, y = (right - box.x0) / box.width, (box.y1 - up) / box.height
+        if math.isfinite(x) and math.isfinite(y):  # a logarithmic axis has no place for zero
+            found.append({"x": round(x, 4), "y": round(y, 4), "text": mark.text})
+    return found

@@ -11,6 +11,8 @@ from reprior.render.context import Interval, Reported
 
 AGREES, BETTER, WORSE, NOT_RUN = "agrees", "better", "worse", "not run"
 NOT_FINITE, NOT_JUDGED = "not finite", "not judged"
+JUDGED = (AGREES, BETTER, WORSE)
+"""Verdicts on two numbers that can be compared."""
 
 ABOUT_INTERVAL = (
     "Interval: the 95% bootstrap interval of our average; it covers the choice of our images and nothing else."
@@ -20,7 +22,10 @@ ABOUT_VERDICT = (
     "better or worse. The paper's number also depends on its images, by an unknown amount, so a narrow miss is not a "
     "contradiction."
 )
-ABOUT_NOT_JUDGED = "Not judged: run times and memory, which depend on the machine, and averages of a single image."
+ABOUT_NOT_JUDGED = (
+    "Not judged, and without a difference: run times and memory, which depend on the machine, and averages of a single "
+    "image."
+)
 
 
 def verdict(metric: str, ours: float | None, interval: Interval | None, paper: Reported) -> str:

@@ -15,7 +15,7 @@ from reprior.errors import UserError
 from reprior.metrics.averaging import about
 from reprior.render import style
 from reprior.render.entries import Entry, entries
-from reprior.render.panels import common_legend, gaps, ordered, panel_grid, say_why, tick
+from reprior.render.panels import common_legend, gaps, marked, ordered, panel_grid, say_why, tick
 from reprior.render.verdict import ABOUT_INTERVAL
 from reprior.types import Count
 
@@ -89,10 +89,16 @@ def budget(
     told = [point.entry for point in points if filled[cases.index(point.entry.case)]]
     bar = ABOUT_INTERVAL.replace("Interval", "Bar") if any(point.entry.interval for point in points) else ""
     notes = [" ".join(filter(None, ["Point: average over images.", bar, caption]))]
-    style.save(context, figure, notes + gaps(context, told))
+    marks = [
+        marked(context, axes, point.entry, point.x, labels["x"])
+        for axes, here in zip(all_axes, panels.values(), strict=True)
+        for point in here
+        if point.drawn
+    ]
+    shown_at = style.save(context, figure, notes + gaps(context, told), marks)
     names = "; ".join(str(context.cases[case]["label"]) for case in cases)
     alt = f"{title}. {labels['y']} against {labels['x']} for {', '.join(shown)}; panels: {names}."
-    context.write_sidecar(methods, {"figure": {"alt": alt, **_numbers(context, labels, points)}})
+    context.write_sidecar(methods, {"figure": {"alt": alt, "marks": shown_at, **_numbers(context, labels, points)}})
 
 
 @dataclass(frozen=True)

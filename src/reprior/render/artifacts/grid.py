@@ -44,9 +44,11 @@ def grid(
     names = [context.label(column) if column in methods else column for column in columns]
     shown = case_groups(context, rows)
     notes = ["Under each picture: PSNR."] if originals else []
-    style.save(context, sheet(names, shown), notes + _left_out(context, found, methods, drawn))
+    notes += _left_out(context, found, methods, drawn)
+    style.save(context, sheet(names, shown), notes)
     alt = f"{title}. Columns: {', '.join(names)}. Rows: images of {', '.join(group.label for group in shown)}."
-    context.write_sidecar(methods, {"figure": {"alt": alt, "pictures": pictures}})
+    live = {"pictures": pictures, "columns": columns, "judged": originals, "notes": notes}
+    context.write_sidecar(methods, {"figure": {"alt": alt, **live}})
 
 
 def _left_out(

@@ -50,20 +50,27 @@ def restricted_eigenvalues(
     found = {method: [_constants(context, case, method) for case in cases] for method in methods}
     filled = [any(not each.entry.gap for each in here) for here in found.values()]
     figure, all_axes = panel_grid(min(2, len(methods)), filled)
+    marks: list[style.Mark] = []
     for axes, (method, here) in zip(all_axes, found.items(), strict=True):
         axes.set_title(context.label(method))
         drawn = {each.entry.case: each.ratio for each in here if not each.entry.gap}
         if drawn:
             axes.set(xlabel=x_label, ylabel=RATIO, xscale="log", yscale="log")
             _draw(axes, shown, places, drawn)
+            marks += [
+                style.Mark(axes, places[case], ratio, f"{RATIO}: {ratio:.3g} at {x_label} {places[case]:.4g}")
+                for case, ratio in drawn.items()
+            ]
         else:
             say_why(axes, [each.entry for each in here])
     common_legend(figure, all_axes)
     everything = [each for here in found.values() for each in here]
     told = [each.entry for here, some in zip(found.values(), filled, strict=True) if some for each in here]
-    style.save(context, figure, [" ".join(filter(None, [ABOUT_NUMBERS, caption])), *gaps(context, told)])
+    notes = [" ".join(filter(None, [ABOUT_NUMBERS, caption])), *gaps(context, told)]
+    shown_at = style.save(context, figure, notes, marks)
     content = {
         "alt": f"{title}. {RATIO} against {x_label}, in groups: {', '.join(shown)}; {ABOUT_LIMIT}.",
+        "marks": shown_at,
         "listing": {
             "heading": ["", "group", x_label, "\N{GREEK SMALL LETTER ALPHA}", "\N{GREEK SMALL LETTER BETA}", RATIO],
             "rows": [_listed(context, shown, places, each) for each in everything],

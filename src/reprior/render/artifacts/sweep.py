@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from reprior.metrics.averaging import about, average, bootstrap_interval
 from reprior.render import style
 from reprior.render.entries import Entry, entries
-from reprior.render.panels import common_legend, gaps, ordered, panel_grid, place, say_why, tick
+from reprior.render.panels import common_legend, gaps, marked, ordered, panel_grid, place, say_why, tick
 from reprior.render.verdict import ABOUT_INTERVAL
 from reprior.types import Count
 
@@ -55,12 +55,15 @@ def sweep(
     figure, all_axes = panel_grid(min(columns, len(shown)), filled) if panels or not any(filled) else _one()
     labels = {"x": x_label, "y": about(metric).label}
     drawn: set[str] = set()
+    marks: list[style.Mark] = []
     for axes, (name, here) in zip(all_axes, shown.items(), strict=True):
         axes.set_title(name)
         if all(entry.gap for entry in inside[name]):
             say_why(axes, inside[name])
         else:
             drawn |= set(here)
+            there = (entry for entry in inside[name] if not entry.gap)
+            marks += [marked(context, axes, entry, places[entry.case], x_label) for entry in there]
             _draw(axes, context, {case: places[case] for case in here}, methods, metric)
             axes.set(xlabel=labels["x"], ylabel=labels["y"], yscale="log" if log else "linear")
             if log_x:
@@ -72,10 +75,12 @@ def sweep(
         common_legend(figure, all_axes)
     band = ABOUT_INTERVAL.replace("Interval", "Band") if any(entry.interval for entry in found) else ""
     notes = [" ".join(filter(None, ["Line: average over images.", band, caption]))]
-    style.save(context, figure, notes + gaps(context, [entry for entry in found if entry.case in drawn]))
+    notes += gaps(context, [entry for entry in found if entry.case in drawn])
+    shown_at = style.save(context, figure, notes, marks)
     alt = f"{title}. {labels['y']} against {x_label} for {', '.join(map(context.label, methods))}"
     content = {
         "alt": f"{alt}; panels: {'; '.join(shown)}." if panels else f"{alt}.",
+        "marks": shown_at,
         "labels": labels,
         "points": [_point(entry, places[entry.case]) for entry in found],
         "gaps": gaps(context, found),

@@ -41,12 +41,16 @@ def dots(axes: Any) -> list[Any]:
 
 
 def test_each_image_is_a_dot_and_groups_stand_side_by_side_at_each_ratio(study: Any, figures: list[Any]) -> None:
-    alt = show(study)["alt"]
+    shown = show(study)
+    alt = shown["alt"]
     alpha, beta = figures[0][0].axes
     assert [axes.get_title() for axes in (alpha, beta)] == ["IAGAN: α", "IAGAN: β"]
     assert [tick.get_text() for tick in alpha.get_xticklabels()] == ["0.05", "0.2"]
     faces_05, faces_20, birds_05, birds_20 = dots(alpha)
     assert list(faces_05.get_ydata()) == [3.0, 3.125, 3.25, 3.375]
+    marked = [(mark["x"], mark["y"], mark["text"]) for mark in shown["marks"][:4]]
+    texts = [f"CelebA: {number} at 0.05" for number in ("3", "3.12", "3.25", "3.38")]
+    assert marked == list(zip(faces_05.get_xdata(), faces_05.get_ydata(), texts, strict=True))
     assert max(faces_05.get_xdata()) < 0 < min(birds_05.get_xdata())
     assert max(birds_05.get_xdata()) < 0.5 < min(faces_20.get_xdata())
     assert min(birds_20.get_xdata()) > 1

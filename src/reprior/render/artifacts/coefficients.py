@@ -48,6 +48,7 @@ def coefficients(
     found: list[Entry] = []
     drawn: list[Entry] = []
     told: list[str] = []
+    marks: list[style.Mark] = []
     for axes, (method, metric) in zip(all_axes, [(m, k) for m in methods for k in metrics], strict=True):
         here = entries(context, cases, [method], [metric])
         name = f"{context.label(method)}: {about(metric).label}"
@@ -59,12 +60,14 @@ def coefficients(
         drawn += here
         numbers = _numbers(context, shown, places, method, metric)
         axes.set_xlabel(x_label)
-        _draw(axes, numbers, sorted(set(places.values())))
+        marks += _draw(axes, numbers, sorted(set(places.values())))
         told.append(f"{name}: {_medians(numbers, about(metric).format)}.")
     common_legend(figure, all_axes)
-    style.save(context, figure, [" ".join(filter(None, [ABOUT_BOXES, caption])), *_notes(context, shown, drawn)])
+    notes = [" ".join(filter(None, [ABOUT_BOXES, caption])), *_notes(context, shown, drawn)]
+    shown_at = style.save(context, figure, notes, marks)
     alt = f"{title}. One dot per image against {x_label}, in groups: {', '.join(shown)}."
-    context.write_sidecar(methods, {"figure": {"alt": " ".join([alt, *told]), "gaps": _notes(context, shown, found)}})
+    about_it = {"alt": " ".join([alt, *told]), "marks": shown_at, "gaps": _notes(context, shown, found)}
+    context.write_sidecar(methods, {"figure": about_it})
 
 
 def _numbers(
@@ -79,7 +82,9 @@ def _numbers(
     return found
 
 
-def _draw(axes: Axes, numbers: Numbers, places: Sequence[float]) -> None:
+def _draw(axes: Axes, numbers: Numbers, places: Sequence[float]) -> list[style.Mark]:
+    """Draw the boxes of all groups; return a mark per dot."""
+    marks: list[style.Mark] = []
     styles = style.group_styles(list(numbers))
     step = 0.8 / len(numbers)
     for index, (name, by_place) in enumerate(numbers.items()):
@@ -88,14 +93,20 @@ def _draw(axes: Axes, numbers: Numbers, places: Sequence[float]) -> None:
         axes.plot([], [], marker, color=colour, label=name)
         for at, values in by_place.items():
             if values:
-                _box(axes, places.index(at) + shift, 0.8 * step, values, colour, marker)
+                spread = _box(axes, places.index(at) + shift, 0.8 * step, values, colour, marker)
+                texts = [f"{name}: {value:.3g} at {at:.3g}" for value in values]
+                marks += map(style.Mark, [axes] * len(values), spread, values, texts)
     axes.set_xticks(range(len(places)), [f"{value:.3g}" for value in places], rotation=90 if len(places) > 5 else 0)
     axes.set_xlim(-0.6, len(places) - 0.4)
     axes.grid(visible=False, axis="x")
+    return marks
 
 
-def _box(axes: Axes, at: float, width: float, values: Sequence[float], colour: str, marker: str) -> None:
-    """A box of the values and one dot per value. Dots are spread in the order of images, so that equal ones show."""
+def _box(axes: Axes, at: float, width: float, values: Sequence[float], colour: str, marker: str) -> list[float]:
+    """A box of the values and one dot per value. Returns the places of the dots.
+
+    Dots are spread in the order of images, so that equal ones show.
+    """
     axes.boxplot(
         values,
         positions=[at],
@@ -110,6 +121,7 @@ def _box(axes: Axes, at: float, width: float, values: Sequence[float], colour: s
     )
     spread = [at + 0.7 * width * ((i + 0.5) / len(values) - 0.5) for i in range(len(values))]
     axes.plot(spread, values, marker, color=colour, markersize=3.5, markeredgewidth=0, alpha=0.8)
+    return spread
 
 
 def _medians(numbers: Numbers, digits: str) -> str:

@@ -98,7 +98,7 @@ const all = (selector, root = document) => [...root.querySelectorAll(selector)];
       ring.hidden = tip.hidden = false;
       tip.textContent = near.text;
       ring.style.cssText = `left:${left}px;top:${top}px`;
-      tip.style.cssText = `top:${top + 14}px;` + (near.x > 0.6 ? `right:${figure.scrollWidth - left}px` : `left:${left}px`);
+      tip.style.cssText = `left:${left}px;top:${top + 14}px;translate:${near.x > 0.5 ? "-100%" : 0}`;
     });
   }
 }

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+from base64 import b64decode
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -133,7 +135,11 @@ def test_a_picture_of_one_channel_is_as_it_is() -> None:
     image = (digit(0) / 255.0)[None]
     assert np.array_equal(pixels(image), digit(0))
     assert np.array_equal(pixels(image), pixels(np.repeat(image, 3, 0))[:, :, 1])
-    assert picture_uri(image).startswith("data:image/jpeg;base64,")
+    kind, content = picture_uri(image).split(",")
+    assert kind == "data:image/webp;base64"
+    shown = np.asarray(Image.open(BytesIO(b64decode(content))).convert("RGB")).astype(int)
+    assert np.abs(shown - digit(0)[:, :, None]).max() < 40
+    assert np.ptp(shown, axis=2).max() <= 2, "grey"
 
 
 def test_a_real_digit_has_one_channel(shared_data: Path) -> None:

@@ -72,11 +72,11 @@ class Browser:
         found: dict[str, Any] = json.loads(message)
         return found
 
-    def open(self, page: Path, width: int = 1400, height: int = 900, dark: bool = False) -> None:
-        """Load a page, and wait until it has run."""
+    def open(self, page: Path, width: int = 1400, height: int = 900, dark: bool = False, media: str = "") -> None:
+        """Load a page, and wait until it has run. `media` is `print` for how it is printed."""
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
         look = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        self.call("Emulation.setEmulatedMedia", features=[look])
+        self.call("Emulation.setEmulatedMedia", media=media, features=[look])
         self.events = []
         self.call("Page.navigate", url=page.as_uri())
         while not any(event.get("method") == "Page.loadEventFired" for event in self.events):

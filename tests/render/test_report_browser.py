@@ -168,6 +168,15 @@ def test_a_curve_shows_the_value_under_the_pointer(browser: Browser, rendered: A
     assert browser.run(f"{element_of('.tip')}.hidden") is True
 
 
+def test_it_is_printed_whole_on_white_paper_without_contents(browser: Browser, rendered: Any) -> None:
+    browser.open(rendered.report, width=720, dark=True, media="print")
+    shown = "[...document.querySelectorAll('main table, main img')]"
+    right = f"Math.max(...{shown}.map((element) => element.getBoundingClientRect().right))"
+    assert browser.run(right) <= 720
+    assert browser.run("document.querySelector('.contents').offsetParent") is None
+    assert browser.run("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+
+
 def test_a_number_opens_what_made_it(browser: Browser, rendered: Any) -> None:
     browser.open(rendered.report)
     button = "#made-up-table td button"

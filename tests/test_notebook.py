@@ -17,6 +17,7 @@ NOTEBOOK = Path(__file__).parents[1] / "examples/notebook.ipynb"
 
 @pytest.mark.slow
 def test_the_notebook_runs_and_shows_what_is_saved_in_it() -> None:
+    plt.close("all")  # what other tests left open
     space: dict[str, Any] = {}
     cells = [cell for cell in json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"]
     with plt.rc_context({"backend": "agg"}):

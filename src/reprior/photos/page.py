@@ -11,6 +11,7 @@ import numpy as np
 from reprior.machine.files import write_text, written_atomically
 from reprior.metrics.averaging import about
 from reprior.render.encode import png_uri
+from reprior.render.page import templates
 from reprior.render.sheet import Group, Shot, sheet
 
 Pictures = Sequence[tuple[str, Path]]
@@ -53,15 +54,7 @@ def _read(path: Path) -> np.ndarray:
 
 def write_page(path: Path, pictures: Pictures, rows: Rows, record: Mapping[str, Any]) -> None:
     """The page: what was done, pictures, numbers, and how to make them again."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("reprior.photos", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates("reprior.photos")
     metrics = [key for key in rows[0] if key not in ("method", "seconds", "status", "residual")]
     under = {row["method"]: _in_brief(row) for row in rows}
     text = environment.get_template("photo.html").render(

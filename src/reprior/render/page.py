@@ -9,20 +9,25 @@ from typing import TYPE_CHECKING, Any
 from reprior.metrics.averaging import about
 
 if TYPE_CHECKING:
-    from jinja2 import Template
+    from jinja2 import Environment, Template
 
 
-def template() -> Template:
-    """The report's template."""
+def templates(package: str) -> Environment:
+    """The pages in the folder `templates` of a package. A name that a page lacks is an error."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    environment = Environment(
-        loader=PackageLoader("reprior.render", "templates"),
+    return Environment(
+        loader=PackageLoader(package, "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+
+
+def template() -> Template:
+    """The report's template."""
+    environment = templates("reprior.render")
     environment.filters |= {
         "anchor": anchor,
         "by_interest": lambda metrics: sorted(metrics, key=interest),

@@ -54,7 +54,7 @@ def _read(path: Path) -> np.ndarray:
 
 def write_page(path: Path, pictures: Pictures, rows: Rows, record: Mapping[str, Any]) -> None:
     """The page: what was done, pictures, numbers, and how to make them again."""
-    environment = templates("reprior.photos")
+    environment = templates("reprior.photos", "templates")
     metrics = [key for key in rows[0] if key not in ("method", "seconds", "status", "residual")]
     under = {row["method"]: _in_brief(row) for row in rows}
     text = environment.get_template("photo.html").render(

@@ -12,12 +12,15 @@ if TYPE_CHECKING:
     from jinja2 import Environment, Template
 
 
-def templates(package: str) -> Environment:
-    """The pages in the folder `templates` of a package. A name that a page lacks is an error."""
+def templates(package: str, folder: str) -> Environment:
+    """The pages in a package's folder. A name that a page lacks is an error.
+
+    The module that uses the pages names their folder: so its fingerprint contains them.
+    """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     return Environment(
-        loader=PackageLoader(package, "templates"),
+        loader=PackageLoader(package, folder),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -27,7 +30,7 @@ def templates(package: str) -> Environment:
 
 def template() -> Template:
     """The report's template."""
-    environment = templates("reprior.render")
+    environment = templates("reprior.render", "templates")
     environment.filters |= {
         "anchor": anchor,
         "by_interest": lambda metrics: sorted(metrics, key=interest),

@@ -291,6 +291,16 @@ BROKEN = {
         put("artifacts/table1/methods", ["x"]),
         r"artifacts.table1.methods: .*'x'",
     ),
+    "table of a metric that the study lacks": (
+        "study",
+        put("artifacts/table1/metrics", ["psnr", "pnsr"]),
+        r"artifacts.table1.metrics: there is no metric of this study 'pnsr'; did you mean 'psnr'\?",
+    ),
+    "figure of a metric that the study lacks": (
+        "study",
+        put("artifacts/cost", {"kind": "budget", "title": "Cost", "cases": ["sr"], "methods": ["csgm"]}),
+        r"artifacts.cost.metric: there is no metric of this study 'mse'; known: .*'?psnr",
+    ),
     "unknown artifact setting": (
         "study",
         put("artifacts/table1/titel", "x"),

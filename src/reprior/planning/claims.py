@@ -9,10 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from reprior.errors import UserError
-from reprior.metrics import metric_id
-from reprior.metrics.beside import BESIDE
 from reprior.planning import plugins
-from reprior.planning.messages import reference
+from reprior.planning.messages import known_metrics, reference
 from reprior.planning.plan import Artifact
 from reprior.planning.study import Claim, Spec, Study
 
@@ -26,7 +24,7 @@ def claims_artifact(study: Study, metrics: Sequence[Spec], path: Path) -> dict[s
     """The artifact that compares a study's claims with its numbers, by its name; empty for a study without claims."""
     if not study.claims:
         return {}
-    known = _known_metrics(metrics)
+    known = known_metrics(metrics)
     entries = [_claim(name, claim, study, known, path) for name, claim in study.claims.items()]
     constants = plugins.plugin("artifact", CLAIMS).constants
     settings = {
@@ -37,13 +35,6 @@ def claims_artifact(study: Study, metrics: Sequence[Spec], path: Path) -> dict[s
         "caption": "",
     }
     return {CLAIMS: Artifact(CLAIMS, CLAIMS, settings, tuple(constants["SUFFIXES"]), constants["READS"])}
-
-
-def _known_metrics(specs: Sequence[Spec]) -> dict[str, str]:
-    """Name in a claim -> id of a metric. A claim names the id or, if only one metric has it, the plug-in."""
-    names = [str(spec["name"]) for spec in specs]
-    ids = {metric_id(spec): metric_id(spec) for spec in specs} | {name: name for name in BESIDE}
-    return {str(spec["name"]): metric_id(spec) for spec in specs if names.count(spec["name"]) == 1} | ids
 
 
 def _claim(name: str, claim: Claim, study: Study, metrics: Mapping[str, str], path: Path) -> dict[str, Any]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from reprior.errors import UserError
+from reprior.metrics import metric_id
+from reprior.metrics.beside import BESIDE
 from reprior.planning import plugins
 from reprior.planning.study import Spec
 
@@ -92,3 +94,10 @@ def reference(name: str, known: Collection[str], path: Path, key: str, what: str
     if name not in known:
         raise UserError(f"{path}: {key}: there is no {what} '{name}'{nearest(name, known)}")
     return name
+
+
+def known_metrics(specs: Sequence[Spec]) -> dict[str, str]:
+    """Name that a user may give -> id of a metric. It is the id or, if only one metric has it, the plug-in."""
+    names = [str(spec["name"]) for spec in specs]
+    ids = {metric_id(spec): metric_id(spec) for spec in specs} | {name: name for name in BESIDE}
+    return {str(spec["name"]): metric_id(spec) for spec in specs if names.count(spec["name"]) == 1} | ids

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,7 +12,7 @@ from reprior.planning import plugin_folders, plugins
 from reprior.planning.cells import Cells, cell_gaps
 from reprior.planning.claims import CLAIMS, claims_artifact
 from reprior.planning.matrices import MATRIX, Matrix, check_files, check_unset, design_settings, matrix_for
-from reprior.planning.messages import checked_spec, nearest, parse, reference
+from reprior.planning.messages import checked_spec, known_metrics, nearest, parse, reference
 from reprior.planning.plan import Artifact, CasePlan, ImagePlan, Plan, StudyPlan
 from reprior.planning.scaling import check_scale, metric_gaps, note, shares, substituted, whole
 from reprior.planning.study import Case, Config, Gap, ImageSet, Scale, Spec, Substitute
@@ -103,7 +103,7 @@ class _Resolver:
             images=images,
             cases={name: self._case(name, case, images[case.images], generators) for name, case in study.cases.items()},
             artifacts=claims_artifact(study, metrics, self.path)
-            | {name: self._artifact(name, spec) for name, spec in study.artifacts.items()},
+            | {name: self._artifact(name, spec, metrics) for name, spec in study.artifacts.items()},
         )
 
     def _images(self, name: str, spec: ImageSet, generators: Mapping[str, Spec]) -> ImagePlan:
@@ -214,7 +214,7 @@ class _Resolver:
                 return gap.reason
         return None
 
-    def _artifact(self, name: str, spec: Spec) -> Artifact:
+    def _artifact(self, name: str, spec: Spec, metrics: Sequence[Spec]) -> Artifact:
         key = f"artifacts.{name}"
         if name in ("metrics", CLAIMS):
             raise UserError(f"{self.path}: {key}: the name '{name}' is reserved; choose another")
@@ -229,6 +229,9 @@ class _Resolver:
                 f"{self.path}: {key}.kind: is missing; expected a kind{nearest('', plugins.names('artifact'))}"
             )
         settings = checked_spec("artifact", renamed, self.path, key)
+        for field, names in (("metric", [settings.get("metric")]), ("metrics", settings.get("metrics", []))):
+            for metric in filter(None, names):
+                reference(metric, known_metrics(metrics), self.path, f"{key}.{field}", "metric of this study")
         constants = plugins.plugin("artifact", kind).constants
         del settings["name"]
         return Artifact(name, kind, settings, tuple(constants["SUFFIXES"]), constants["READS"])

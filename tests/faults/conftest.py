@@ -64,12 +64,12 @@ def again(finished: Project, tmp_path: Path) -> Project:
 
 
 @contextmanager
-def started(folder: Path, *command: str) -> Iterator[subprocess.Popen[str]]:
+def started(folder: Path, *command: str, env: dict[str, str] | None = None) -> Iterator[subprocess.Popen[str]]:
     """A process that leads its own session. After the block, no process of the session is left."""
     process = subprocess.Popen(
         command,
         cwd=folder,
-        env=environment(),
+        env=env or environment(),
         start_new_session=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

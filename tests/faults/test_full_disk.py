@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.faults.conftest import CELL, RESULT, by_hand, forget, started, wait_for
-from tests.workflow.conftest import Project
+from tests.workflow.conftest import Project, environment
+from tests.workflow.runner import forking
 
 pytestmark = pytest.mark.slow
 
@@ -50,7 +51,8 @@ def full(disk: Path) -> Iterator[None]:
 
 
 def run(command: list[str], folder: Path) -> tuple[int, str]:
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    env = forking(environment())
+    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True)
     return done.returncode, done.stderr
 
 
@@ -61,7 +63,7 @@ def kept(disk: Path) -> set[str]:
 def test_a_full_disk_ends_a_job_with_one_message_and_its_checkpoint(
     again: Project, finished: Project, small_disk: Path
 ) -> None:
-    with started(again.folder, *by_hand(finished)) as job:
+    with started(again.folder, *by_hand(finished), env=forking(environment())) as job:
         wait_for((again.folder / CHECKPOINT).exists)
         with full(small_disk):
             said, _ = job.communicate()
@@ -89,7 +91,8 @@ def test_a_checkpoint_that_finds_no_room_does_not_end_the_job(
     again: Project, finished: Project, small_disk: Path, tmp_path: Path
 ) -> None:
     log = tmp_path / "log"
-    with started(again.folder, "bash", "-c", 'exec "$@" 2> ' + str(log), "-", *by_hand(finished)) as job:
+    command = ("bash", "-c", f'exec "$@" 2> {log}', "-", *by_hand(finished))
+    with started(again.folder, *command, env=forking(environment())) as job:
         wait_for((again.folder / CHECKPOINT).exists)
         with full(small_disk):
             wait_for(lambda: "going on without a new checkpoint" in log.read_text() or job.poll() is not None)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from reprior.machine.locks import is_locked, job_lock
+from reprior.machine.locks import holder, is_locked, job_lock
 from tests.faults.conftest import (
     RESULT,
     SNAKEMAKE,
@@ -29,7 +31,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def busy(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    """A project with an active run that lasts until the tests of this module end."""
+    """A project with an active run that lasts until the tests of this module end. Its job is halted, to spare the CPU."""
     folder = tmp_path_factory.mktemp("busy") / "project"
     shutil.copytree(finished.folder, folder, copy_function=shutil.copy2)
     project = Project(folder)
@@ -38,7 +40,10 @@ def busy(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     project.write_study(study)
     with started(folder, *SNAKEMAKE, RESULT.as_posix()) as head:
         wait_for_work(project, head)
+        job = int(holder(job_lock(folder / RESULT)).split()[1])
+        os.kill(job, signal.SIGSTOP)
         yield project
+        os.kill(job, signal.SIGCONT)  # so that it notices the end of the run
 
 
 def results(project: Project) -> dict[str, bytes]:

@@ -14,7 +14,6 @@ from reprior.methods.deepinv import deepinv
 from reprior.operators import make_operator
 from reprior.operators.deepinv import as_physics, made
 
-pytest.importorskip("deepinv", reason="the package deepinv is not installed")
 PNP = {
     "make": "optim.PGD",
     "data_fidelity": {"make": "optim.L2"},
@@ -31,6 +30,12 @@ DIP = {
     "img_size": [8, 4, 4],
     "iterations": 10,
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def installed() -> None:
+    """deepinv is imported only by the process that runs these tests, since that takes seconds."""
+    pytest.importorskip("deepinv", reason="the package deepinv is not installed")
 
 
 @pytest.fixture(scope="module")

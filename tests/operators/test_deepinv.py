@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -12,7 +13,6 @@ from reprior.errors import UserError
 from reprior.operators import make_operator
 from reprior.operators.deepinv import as_operator, as_physics, made
 
-physics = pytest.importorskip("deepinv.physics", reason="the package deepinv is not installed")
 SHAPE = (3, 32, 32)
 PHYSICS: dict[str, dict[str, Any]] = {
     "inpainting": {"make": "physics.Inpainting", "img_size": [*SHAPE], "mask": 0.5},
@@ -26,6 +26,12 @@ OURS: list[dict[str, Any]] = [
     {"name": "gaussian", "measurements": 100},
     {"name": "fourier", "ratio": 0.3},
 ]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def physics() -> ModuleType:
+    """deepinv's module, imported only by the process that runs these tests, since that takes seconds."""
+    return pytest.importorskip("deepinv.physics", reason="the package deepinv is not installed")
 
 
 @pytest.fixture
@@ -73,13 +79,13 @@ def test_a_physics_adds_the_noise_of_the_case() -> None:
     assert flat(torch.zeros(1, 1, 64, 64)).std().item() == pytest.approx(0.1, rel=0.05)
 
 
-def test_a_wrong_adjoint_is_refused() -> None:
+def test_a_wrong_adjoint_is_refused(physics: ModuleType) -> None:
     wrong = physics.LinearPhysics(A=lambda x, **_: 2 * x, A_adjoint=lambda y, **_: y)
     with pytest.raises(UserError, match="A_adjoint of LinearPhysics is not the adjoint of its A"):
         as_operator(wrong, SHAPE)
 
 
-def test_what_is_not_linear_or_does_not_fit_is_refused() -> None:
+def test_what_is_not_linear_or_does_not_fit_is_refused(physics: ModuleType) -> None:
     with pytest.raises(UserError, match="is no LinearPhysics"):
         as_operator(physics.Haze(), SHAPE)
     with pytest.raises(UserError, match=r"BlurFFT does not take images of shape \(3, 16, 16\)"):

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.slurm import scenarios
-from tests.slurm.scenarios import METHODS, SCENARIOS, Scenario, write_study
+from tests.slurm.scenarios import CONFIG, METHODS, SCENARIOS, Scenario, write_study
 from tests.workflow.conftest import Project, make_project
 
 HERE = Path(__file__).parent
@@ -58,6 +58,7 @@ def runs(
 ) -> Iterator[dict[str, Future[Scenario]]]:
     """Runs the scenarios that the selected tests name, each in its own folder and thread; name -> future result."""
     reference = Scenario(make_project(root, tmp_path_factory.mktemp("undisturbed")))
+    (reference.folder / "config.yaml").write_text(CONFIG)
     write_study(reference.project, METHODS)
     reference.project.snakemake(*reference.cells("observation"))
 

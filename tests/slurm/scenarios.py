@@ -22,20 +22,21 @@ from reprior.machine.files import load_tensors
 from tests.workflow.conftest import STUDY, Project, environment
 
 HERE = Path(__file__).parent
-STEPS = 300
+CONFIG = "scale: tiny\nstudies: [mine]\nimages_per_job: 2\ncheckpoint_seconds: 1\n"
+STEPS = 100
 METHODS = {
     "csgm": {"name": "csgm", "label": "CSGM", "steps": STEPS},
     "csgm-bp": {"name": "back-projection", "label": "CSGM-BP", "start": "csgm"},
 }
-QUICK = {"pause": 0.05}  # per step: a job takes 15 seconds
-LONGER = {"pause": 0.2}
+QUICK = {"pause": 0.15}  # per step: a job takes 15 seconds
+LONGER = {"pause": 0.6}
 SCENARIOS: dict[str, dict[str, Any]] = {
     "end_to_end": {"from_nothing": True, "faults": {"csgm": QUICK}},
     "faulty": {"faults": {"failing": {"failures": 1}, "killed": QUICK, "cancelled": QUICK, "undisturbed": LONGER}},
-    "out_of_time": {"minutes": 1, "faults": {"slow": {"pause": 0.3}}},
+    "out_of_time": {"minutes": 1, "faults": {"slow": {"pause": 0.9}}},
     "preempted": {"resources": {"slurm_partition": "spot", "cpus_per_task": 40}, "faults": {"modest": LONGER}},
     "interrupted": {"faults": {"first": QUICK}},
-    "orphaned": {"faults": {"orphan": {"pause": 0.35}, "later": {}}},
+    "orphaned": {"faults": {"orphan": {"pause": 1.05}, "later": {}}},
     "allocated": {"faults": {"left": QUICK, "right": QUICK}},
 }
 """Name of the function below that runs it -> settings of its `Scenario`."""
@@ -90,9 +91,7 @@ class Scenario:
         """Put the profiles, the replacement for python and the faults into the project's folder."""
         shutil.copytree(root / "profiles", self.folder / "profiles")
         self._shorten_profile(self.folder / "profiles/slurm/config.yaml")
-        (self.folder / "config.yaml").write_text(
-            "scale: tiny\nstudies: [mine]\nimages_per_job: 1\ncheckpoint_seconds: 1\n"
-        )
+        (self.folder / "config.yaml").write_text(CONFIG)
         (self.folder / "faults.json").write_text(json.dumps(self.faults))
         write_study(self.project, METHODS | {name: METHODS["csgm"] for name in self.faults if name not in METHODS})
         python = self.folder / "bin/python"
@@ -153,8 +152,8 @@ class Scenario:
         return done.stdout.strip()
 
     def cell(self, label: str, suffix: str = ".safetensors") -> Path:
-        """Path of a method's result on the first image, relative to the project."""
-        return Path(f"results/tiny/mine/sr/{label}/0000-0000{suffix}")
+        """Path of a method's result, relative to the project."""
+        return Path(f"results/tiny/mine/sr/{label}/0000-0001{suffix}")
 
     def cells(self, *labels: str) -> list[str]:
         return [str(self.cell(label)) for label in labels]
@@ -180,7 +179,7 @@ class Scenario:
 
     def log(self, label: str) -> str:
         """The log of a method's last attempt."""
-        return (self.folder / f"results/tiny/logs/reconstruct/mine/sr/{label}/0000-0000.log").read_text()
+        return (self.folder / f"results/tiny/logs/reconstruct/mine/sr/{label}/0000-0001.log").read_text()
 
     def tensors(self, label: str) -> dict[str, torch.Tensor]:
         return load_tensors(self.folder / self.cell(label))[0]

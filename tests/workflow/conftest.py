@@ -18,6 +18,7 @@ import yaml
 
 from reprior.loading import load
 from reprior.machine.files import save_tensors
+from tests.workflow.runner import run
 
 GENERATOR = {"name": "began", "size": 64, "channels": 4, "latent": 8}
 STUDY = {
@@ -61,16 +62,10 @@ class Project:
 
     def snakemake(self, *arguments: str, check: bool = True) -> str:
         """Run Snakemake here; return its whole output."""
-        done = subprocess.run(
-            [sys.executable, "-m", "snakemake", "--cores", "2", "--scheduler", "greedy", *arguments],
-            cwd=self.folder,
-            env=environment(),
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
-        assert done.returncode == 0 or not check, done.stdout
-        return done.stdout
+        options = ("--cores", "2", "--scheduler", "greedy")
+        status, said = run([*options, *arguments], self.folder, environment())
+        assert status == 0 or not check, said
+        return said
 
     def planned(self, *arguments: str) -> Counter[tuple[str, str]]:
         """The jobs that Snakemake would run: (rule, method or artifact) -> number."""
@@ -83,7 +78,7 @@ class Project:
                 found[rule[1], what[1] if what else ""] += 1
         return found
 
-    def reconstruct(self, out: Path, method: dict) -> subprocess.Popen[str]:
+    def reconstruct(self, out: Path, method: dict, env: dict[str, str] | None = None) -> subprocess.Popen[str]:
         """Start a reconstruct job by hand, on the first image."""
         return subprocess.Popen(
             [
@@ -94,7 +89,7 @@ class Project:
                 *("--checkpoint-seconds", "0.3", "--device", "cpu", "--out", str(out)),
             ],
             cwd=self.folder,
-            env=environment(),
+            env=env or environment(),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -8,13 +8,16 @@ from pathlib import Path
 
 import pytest
 
-METHOD = {"name": "csgm", "steps": 1200}
+from tests.workflow.conftest import environment
+from tests.workflow.runner import forking
+
+METHOD = {"name": "csgm", "steps": 600}
 
 
 @pytest.fixture(scope="module")
 def undisturbed(finished, tmp_path_factory: pytest.TempPathFactory) -> bytes:
     out = tmp_path_factory.mktemp("undisturbed") / "0000-0000.safetensors"
-    job = finished.reconstruct(out, METHOD)
+    job = finished.reconstruct(out, METHOD, forking(environment()))
     output, _ = job.communicate()
     assert job.returncode == 0, output
     return out.read_bytes()
@@ -35,7 +38,7 @@ def test_a_killed_job_ends_with_the_same_file(
     assert checkpoint.exists()
     assert not out.exists()
 
-    again = finished.reconstruct(out, METHOD)
+    again = finished.reconstruct(out, METHOD, forking(environment()))
     output, _ = again.communicate()
     assert again.returncode == 0, output
     assert "going on from" in output

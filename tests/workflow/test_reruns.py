@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import csv
-import os
-import re
 from collections import Counter
-from pathlib import Path
 
 import pytest
-
-from reprior.planning.resolve import make_plan
 
 
 def test_everything_is_made(finished) -> None:
@@ -84,23 +79,3 @@ def test_a_broken_study_stops_before_any_job_with_one_message(again) -> None:
 @pytest.mark.parametrize("option", [["--summary"], ["--rulegraph"], ["--report", "report.html"]])
 def test_snakemakes_own_views_work(finished, option: list[str]) -> None:
     assert finished.snakemake(*option)
-
-
-def test_the_full_scale_plans_the_whole_study_in_time(house, root: Path, tmp_path: Path) -> None:
-    began = os.times()
-    output = house.snakemake(
-        "-n", "--nolock", "--config", "scale=full", "studies=iagan", f"results={tmp_path}", f"data={tmp_path}"
-    )
-    ended = os.times()  # processor time, which other load does not affect
-    assert ended.children_user + ended.children_system - began.children_user - began.children_system < 20
-    rules = "prepare|observe|reconstruct|reconstruct_direct|evaluate|total"
-    counted = dict(re.findall(rf"^({rules}) +(\d+)$", output, re.MULTILINE))
-    plan = make_plan(root, {"scale": "full", "studies": ["iagan"]})
-    images = plan.studies["iagan"].images.values()
-    cases = plan.studies["iagan"].cases.values()
-    assert all(case.images.spec.size == 100 for case in cases)
-    cells = sum(len(case.cells) * len(case.images.batches) for case in cases)
-    assert int(counted["prepare"]) == sum(len(batches.batches) for batches in images)
-    assert int(counted["observe"]) == sum(len(case.images.batches) for case in cases)
-    assert int(counted["reconstruct"]) + int(counted["reconstruct_direct"]) == int(counted["evaluate"]) == cells
-    assert int(counted["total"]) < 2000

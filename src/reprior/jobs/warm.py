@@ -60,14 +60,15 @@ _REFUSED, _ACCEPTED = b"N", b"Y"
 
 
 def start() -> subprocess.Popen[bytes] | None:
-    """Start the warm parent of this run and set the variable for its jobs. None if the system is not Linux.
+    """Start the warm parent of this run and set the variable for its jobs.
 
-    The parent ends when this process ends, or when the `stdin` of the returned process is closed.
+    The parent ends when this process ends, or when the `stdin` of the returned process is closed. None if the system is
+    not Linux, or if the variable is set: the jobs of a run within a run are forks of the outer run's parent.
     """
     import secrets
     import subprocess
 
-    if sys.platform != "linux":
+    if sys.platform != "linux" or os.environ.get(VARIABLE):
         return None
     name = f"reprior-{os.getpid()}-{secrets.token_hex(8)}"
     environment = {**os.environ, **dict.fromkeys(THREADS, "1")}

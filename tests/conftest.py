@@ -20,24 +20,29 @@ from reprior.planning import plugin_folders
 ROOT = Path(__file__).parents[1]
 
 
-TOGETHER = ("slurm", "faults", "workflow", "test_docs.py")
-"""Folders and files whose tests share slow fixtures. One process runs all tests of each, and these run first."""
+FIRST = (
+    *("slurm", "faults"),
+    *("workflow/test_projector.py", "workflow/test_own_plugins.py", "workflow/test_rerun_matrix.py"),
+    *("workflow/test_plan_growth.py", "workflow/test_small_scale.py", "workflow", "test_docs.py"),
+)
+"""Folders and files whose tests take longest, and so run first. One process runs all tests of each."""
 
 
-def _place(nodeid: str) -> str:
-    """The folder or file in tests/ that holds a test."""
-    return nodeid.removeprefix("tests/").partition("::")[0].partition("/")[0]
+def _group(nodeid: str) -> str:
+    """The entry of `FIRST` that a test belongs to, or else its file."""
+    file = nodeid.removeprefix("tests/").partition("::")[0]
+    return next((place for place in FIRST if file == place or file.startswith(f"{place}/")), file)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the tests that share slow fixtures first."""
-    order = {place: number for number, place in enumerate(TOGETHER)}
-    items.sort(key=lambda item: order.get(_place(item.nodeid), len(TOGETHER)))
+    """Put the tests that take longest first."""
+    order = {place: number for number, place in enumerate(FIRST)}
+    items.sort(key=lambda item: order.get(_group(item.nodeid), len(FIRST)))
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
-    """For runs in several processes (`-n`): which tests stay together.
+    """For runs in several processes (`-n`): tests that may share fixtures stay together.
 
     The groups of pytest-xdist 3.8 (`--dist loadgroup`) have no effect with pytest 9.2.
     """
@@ -45,7 +50,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
 
     class Scheduling(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            return _place(nodeid) if _place(nodeid) in TOGETHER else nodeid
+            return _group(nodeid)
 
     return Scheduling(config, log)
 

@@ -31,7 +31,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def busy(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    """A project with an active run that lasts until the tests of this module end. Its job is halted, to spare the CPU."""
+    """A project with an active run, which lasts until the tests of this module end. Its job is halted."""
     folder = tmp_path_factory.mktemp("busy") / "project"
     shutil.copytree(finished.folder, folder, copy_function=shutil.copy2)
     project = Project(folder)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -27,18 +28,38 @@ METHOD = {"name": "csgm", "steps": 1_000_000}
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the warm parent is for Linux")
 
 
-@pytest.fixture
-def parent(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A warm parent, for jobs in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-    for name in warm.THREADS:
-        monkeypatch.setenv(name, "1")
-    monkeypatch.setenv(warm.VARIABLE, "")
-    process = warm.start()
-    assert process is not None
-    yield process
+@pytest.fixture(scope="module")
+def shared() -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """A warm parent, and the name that leads to it."""
+    with started() as parent:
+        yield parent
+
+
+@contextmanager
+def started() -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name in warm.THREADS:
+            patch.setenv(name, "1")
+        patch.setenv(warm.VARIABLE, "")
+        process = warm.start()
+        assert process is not None
+        assert process.stdin is not None
+        name = os.environ[warm.VARIABLE]
+    yield name, process
     process.stdin.close()
     assert process.wait(timeout=30) == 0
+
+
+@pytest.fixture
+def parent(
+    shared: tuple[str, subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> subprocess.Popen[bytes]:
+    """A warm parent, for jobs in an empty folder."""
+    for name in warm.THREADS:
+        monkeypatch.setenv(name, "1")
+    monkeypatch.setenv(warm.VARIABLE, shared[0])
+    monkeypatch.chdir(tmp_path)
+    return shared[1]
 
 
 def command(*arguments: str) -> list[str]:
@@ -128,11 +149,15 @@ def test_the_command_of_a_killed_fork_says_so(parent: subprocess.Popen[bytes]) -
     assert b"the process of this job was killed" in said
 
 
-def test_forks_outlive_the_parent_and_the_parent_no_run(parent: subprocess.Popen[bytes]) -> None:
-    with subprocess.Popen(reconstruct()) as job:
+def test_forks_outlive_the_parent_and_the_parent_no_run(
+    parent: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with started() as (name, own):
+        monkeypatch.setenv(warm.VARIABLE, name)
+        job = subprocess.Popen(reconstruct())
         fork = working()
-        parent.stdin.close()
-        assert parent.wait(60) == 0
+    assert own.poll() == 0
+    with job:
         assert is_alive(fork)
         job.terminate()
         assert job.wait(60) == 128 + signal.SIGTERM
@@ -151,6 +176,12 @@ def test_without_a_parent_a_job_is_done_by_its_own_process(tmp_path: Path, monke
     assert warm.delegated(prepare(tmp_path / "x.safetensors")) is None
     monkeypatch.delenv(warm.VARIABLE)
     assert warm.delegated(prepare(tmp_path / "x.safetensors")) is None
+
+
+def test_a_run_within_a_run_has_no_parent_of_its_own(parent: subprocess.Popen[bytes]) -> None:
+    name = os.environ[warm.VARIABLE]
+    assert warm.start() is None
+    assert os.environ[warm.VARIABLE] == name
 
 
 def test_what_takes_long_or_needs_no_package_is_never_handed_over(parent: subprocess.Popen[bytes]) -> None:

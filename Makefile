@@ -20,11 +20,13 @@ INSTALLED := .venv/.installed
 ACTIVATE := export PATH="$(CURDIR)/.venv/bin:$$PATH";
 REPORT := results/demo/report/index.html
 
-.PHONY: help demo small test lint lint-style lint-types lint-rules format bench gpu-check docs lock clean distclean
+.PHONY: help install demo small test lint lint-style lint-types lint-rules format bench gpu-check docs lock clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 	@echo "Settings: CORES=$(CORES) PYTHON=$(PYTHON) INSTALLER=uv|pip TORCH=locked|cpu|installed (see envs/install.sh)"
+
+install: $(INSTALLED) ## make .venv with everything, such as the command .venv/bin/reprior
 
 demo: $(INSTALLED) ## install, run the whole demo, say where the report is
 	@$(ACTIVATE) snakemake --cores $(CORES) --config scale=demo

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from reprior.methods.base import Problem
 from reprior.methods.deepinv import deepinv
 from reprior.operators import make_operator
 from reprior.operators.deepinv import as_physics, made
+from reprior.planning import plugins
 
 PNP = {
     "make": "optim.PGD",
@@ -72,3 +75,26 @@ def test_rows_that_are_apart_may_be_restored_at_once(problem: Problem) -> None:
 def test_what_is_no_reconstructor_is_refused(problem: Problem) -> None:
     with pytest.raises(UserError, match="case c: method deepinv: physics.functional.gaussian_blur makes no reconstr"):
         deepinv(problem, reconstructor={"make": "physics.functional.gaussian_blur"})
+
+
+def test_weights_that_it_names_are_read_from_the_downloads(problem: Problem, tmp_path: Path) -> None:
+    small = {"make": "models.DnCNN", "depth": 3, "nf": 4}
+    with torch.random.fork_rng():
+        torch.manual_seed(5)
+        weights = made({**small, "pretrained": None}).state_dict()
+    file = tmp_path / "some/dncnn.pth"
+    file.parent.mkdir()
+    torch.save(weights, file)
+
+    def with_weights(pretrained: str) -> dict[str, Any]:
+        return {**PNP, "prior": {"make": "optim.PnP", "denoiser": {**small, "pretrained": pretrained}}, "max_iter": 2}
+
+    first = replace(problem[:1], raw=tmp_path)
+    named = deepinv(first, reconstructor=with_weights("some/dncnn.pth"), downloads=["some/dncnn.pth"])
+    torch.testing.assert_close(named.images, deepinv(first, reconstructor=with_weights(str(file))).images)
+    assert not torch.equal(named.images, deepinv(first, reconstructor=PNP | {"max_iter": 2}).images)
+
+
+def test_its_downloads_are_those_of_the_plan() -> None:
+    spec = {"name": "deepinv", "reconstructor": {}, "downloads": ["kair/drunet_color.pth"]}
+    assert plugins.sources("method", spec) == ("kair/drunet_color.pth",)

@@ -152,7 +152,7 @@ def reconstruct_inputs(wildcards):
         inputs["matrix"] = case.matrix.file
     if networks := PLAN.trained(case, cell):
         inputs["weights"] = [network["weights"] for network in networks.values()]
-    if sources := PLAN.loss_sources(cell):
+    if sources := PLAN.cell_sources(cell):
         inputs["downloads"] = raw_files(sources)
     return inputs
 

@@ -122,7 +122,7 @@ def reconstruct(
 
     losses = method.get("loss", DEFAULT) if "steps" in method else ()
     weights = [Path(spec["weights"]) for spec in (generator, *networks.values()) if spec]
-    downloads = _downloads("loss", losses, raw)
+    downloads = (*_downloads("method", [method], raw), *_downloads("loss", losses, raw))
     operator = read_meta(observation)["operator"]
     begun = (Path(start["file"]) for start in starts.values())
     inputs = (observation, *begun, *_matrix(operator), *weights, *downloads)

@@ -175,7 +175,7 @@ class Plan:
         for study in self.studies.values():
             needed.update(*(plugins.sources("metric", spec) for spec in self.computed_metrics(study)))
         for case, cell in self.cells():
-            needed.update(case.images.sources, self.loss_sources(cell))
+            needed.update(case.images.sources, self.cell_sources(cell))
         for spec in self.networks():
             made = self.made_weights(spec)
             needed.update(self.downloads_of(made.name) if made else ())
@@ -199,9 +199,10 @@ class Plan:
         cases = (case for case, _ in self.cells())
         return {case.matrix.file: case.matrix for case in cases if case.matrix}
 
-    def loss_sources(self, cell: Cell) -> list[str]:
-        """Names of the downloads that a cell's losses read."""
-        return [name for spec in cell.losses for name in plugins.sources("loss", spec)]
+    def cell_sources(self, cell: Cell) -> list[str]:
+        """Names of the downloads that a cell's method and losses read."""
+        of_losses = [name for spec in cell.losses for name in plugins.sources("loss", spec)]
+        return [*plugins.sources("method", cell.spec), *of_losses]
 
     def downloads_of(self, weights: str) -> set[str]:
         """Names of the downloads that weights are made from, including those of generators they are trained against."""

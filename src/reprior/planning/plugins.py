@@ -94,9 +94,12 @@ def _plugin(kind: Kind, name: str, folders: tuple[Path, ...]) -> Plugin:
 def sources(kind: Kind, spec: Mapping[str, Any]) -> tuple[str, ...]:
     """Names of the downloads that a plug-in with these settings reads.
 
-    They are the `SOURCES` of its module: names or, if they depend on a setting, a mapping {setting: {value: names}}.
+    They are the `SOURCES` of its module: names, or a mapping {setting: {value: names}} if they depend on a setting, or
+    the setting that lists them.
     """
     named = plugin(kind, spec["name"]).constants.get("SOURCES", ())
+    if isinstance(named, str):
+        return tuple(spec[named])
     if isinstance(named, Mapping):
         return tuple(name for setting, by_value in named.items() for name in by_value[spec[setting]])
     return tuple(named)

@@ -134,6 +134,13 @@ def test_passes_are_steps_of_all_restarts(tmp_path: Path, images: Path) -> None:
         assert json.loads((tmp_path / f"{name}.json").read_text())["numbers"]["passes"] == [passes] * 2
 
 
+def test_what_a_method_refuses_is_told_with_its_case(tmp_path: Path, images: Path) -> None:
+    observe(images, {**CASE, "operator": {"name": "identity"}}, tmp_path / "y.safetensors")
+    with pytest.raises(UserError, match="^case c: method bicubic needs an operator that downsamples"):
+        reconstruct(tmp_path / "y.safetensors", {"name": "bicubic"}, tmp_path / "x.safetensors", label="up")
+    assert not (tmp_path / "x.safetensors").exists()
+
+
 def test_nothing_observed_is_nothing_to_agree_with(tmp_path: Path, images: Path) -> None:
     observe(images, {**CASE, "operator": {"name": "nothing"}}, tmp_path / "y.safetensors")
     reconstruct(tmp_path / "y.safetensors", {"name": "naive"}, tmp_path / "x.safetensors", label="naive")

@@ -73,7 +73,7 @@ def test_rows_that_are_apart_may_be_restored_at_once(problem: Problem) -> None:
 
 
 def test_what_is_no_reconstructor_is_refused(problem: Problem) -> None:
-    with pytest.raises(UserError, match="case c: method deepinv: physics.functional.gaussian_blur makes no reconstr"):
+    with pytest.raises(UserError, match="method deepinv: physics.functional.gaussian_blur makes no reconstr"):
         deepinv(problem, reconstructor={"make": "physics.functional.gaussian_blur"})
 
 

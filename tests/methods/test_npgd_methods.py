@@ -142,7 +142,7 @@ def test_npgd_recovers_an_image_of_the_generator_if_the_projector_is_exact(probl
 def test_a_projector_of_another_generator_is_an_error(problem: Problem, G: Generator, part: str) -> None:
     other = Inverse()
     setattr(other, part, (7,))
-    with pytest.raises(UserError, match=rf"case c: method npgd: {part} of the projector is \(7,\)"):
+    with pytest.raises(UserError, match=rf"method npgd: {part} of the projector is \(7,\)"):
         npgd(problem, G, other)
 
 

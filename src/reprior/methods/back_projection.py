@@ -23,7 +23,7 @@ def back_projection(
     inverse = operator.A_dagger if dagger == "exact" else getattr(operator, "upsample", None)
     if inverse is None:
         raise UserError(
-            f"case {problem.case}: method back-projection, dagger: bicubic: operator {type(operator).__name__} does "
+            f"method back-projection, dagger: bicubic: operator {type(operator).__name__} does "
             "not downsample; use `dagger: exact`"
         )
     return Reconstruction(x + inverse(problem.y - operator.A(x)), start.latents, status=start.status)

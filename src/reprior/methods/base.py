@@ -220,12 +220,12 @@ def _best_of(
         found = method(problem, *given, **settings)
     if not problem.loss_is_used:
         asked = "loss" if problem.losses is not DEFAULT else "sna"
-        raise UserError(f"case {problem.case}: this method has a loss of its own; remove `{asked}` from its settings")
+        raise UserError(f"this method has a loss of its own; remove `{asked}` from its settings")
     found = replace(found, images=found.images.to(problem.y.dtype))
     if restarts == 1:
         return found
     if found.loss is None:
-        raise UserError(f"case {problem.case}: `restarts` need a method that reports its loss; remove them")
+        raise UserError("`restarts` need a method that reports its loss; remove them")
     firsts = torch.arange(0, len(found.loss), restarts, device=found.loss.device)
     return found[found.loss.view(-1, restarts).argmin(1) + firsts]
 

@@ -29,7 +29,7 @@ def bm3d(problem: Problem, *, profile: Literal["np", "vn"] = "np") -> Reconstruc
     """
     if not isinstance(problem.operator, Identity) or not problem.noise:
         raise UserError(
-            f"case {problem.case}: method bm3d only removes noise of known deviation; give the case `noise` and"
+            "method bm3d only removes noise of known deviation; give the case `noise` and"
             " `operator: {name: identity}`, or remove the method from it"
         )
     import bm3d as package  # here, so that this module can be read where the package is not installed

@@ -62,13 +62,13 @@ def _restored(problem: Problem, rows: slice, reconstructor: dict) -> Tensor:
         network = made(reconstructor)
         if not isinstance(network, torch.nn.Module):
             raise UserError(
-                f"case {problem.case}: method deepinv: {reconstructor.get('make')} makes no reconstructor;"
+                f"method deepinv: {reconstructor.get('make')} makes no reconstructor;"
                 " give for example `{make: optim.PGD, ...}`"
             )
         found = network.to(y.device)(y, physics)
     if found.shape != (len(y), *problem.operator.image_shape):
         raise UserError(
-            f"case {problem.case}: method deepinv: the reconstructor makes {tuple(found.shape)} of "
+            f"method deepinv: the reconstructor makes {tuple(found.shape)} of "
             f"{len(y)} images of shape {problem.operator.image_shape}"
         )
     return found.detach()

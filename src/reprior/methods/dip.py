@@ -40,8 +40,7 @@ def dip(
     colours, height, width = problem.operator.image_shape
     if min(height, width) <= 2**scales:
         raise UserError(
-            f"case {problem.case}: method dip: images of {height} x {width} are too small for {scales} scales; "
-            "set fewer `scales`"
+            f"method dip: images of {height} x {width} are too small for {scales} scales; set fewer `scales`"
         )
     net = Skip(input_depth, channels, skip, scales, colours)
     f = PerImage(net, together=False)

@@ -90,7 +90,7 @@ def _check_starts(problem: Problem, gan: Reconstruction, decoder: Reconstruction
     for need, begun, name in (("gan", gan, "z"), ("decoder", decoder, "theta")):
         if f"variables.{name}" not in begun.state:
             raise UserError(
-                f"case {problem.case}: method hybrid starts from a step of a GAN prior and a step of a Deep Decoder, "
+                f"method hybrid starts from a step of a GAN prior and a step of a Deep Decoder, "
                 f"but `{need}` is not such a step; write `gan: csgm@500` and `decoder: deep-decoder@500`"
             )
 
@@ -98,7 +98,7 @@ def _check_starts(problem: Problem, gan: Reconstruction, decoder: Reconstruction
 def _check_fit(problem: Problem, expected: Tensor, theta: Tensor) -> None:
     if theta.shape[1] != len(expected):
         raise UserError(
-            f"case {problem.case}: method hybrid has a Deep Decoder of {len(expected)} parameters but starts from one "
+            f"method hybrid has a Deep Decoder of {len(expected)} parameters but starts from one "
             f"of {theta.shape[1]}; give both the same `form` and `channels`, or set the decoder's `beside` to the "
             "number of the generator's latents"
         )

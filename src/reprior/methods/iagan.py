@@ -33,9 +33,7 @@ def iagan(
     The paper leaves open: nothing. Its released code differs: 300 steps, and the last iterate (`keep: last`).
     """
     if start.latents is None:
-        raise UserError(
-            f"case {problem.case}: method iagan starts from latents, but its start has none; start from csgm"
-        )
+        raise UserError("method iagan starts from latents, but its start has none; start from csgm")
     G = PerImage(_Image(generator))
 
     def f_IA(variables: Variables, step: Tensor) -> tuple[Tensor, Variables]:

@@ -74,7 +74,7 @@ def ilo(
     seen = _seen(problem, view, black)
     balls = _radii(names, radii)
     if cross:
-        check_vectors(generator.latent_shape, f"case {problem.case}: method ilo: cross")
+        check_vectors(generator.latent_shape, "method ilo: cross")
     inputs = features = problem.draw_inputs(generator)
     found: list[Optimum] = []
     for number, layer in enumerate(names):

@@ -22,7 +22,7 @@ def naive(
     operator = problem.operator
     if kind == "observation" and operator.measurement_shape != operator.image_shape:
         raise UserError(
-            f"case {problem.case}: method naive, kind: observation: y has shape {operator.measurement_shape}, but "
+            f"method naive, kind: observation: y has shape {operator.measurement_shape}, but "
             f"images have shape {operator.image_shape}; use `kind: adjoint` or `kind: dagger`"
         )
     inverses = {"adjoint": operator.A_adjoint, "dagger": operator.A_dagger, "observation": lambda y: y}

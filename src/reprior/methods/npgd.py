@@ -70,6 +70,6 @@ def _check_fit(problem: Problem, generator: Generator, projector: nn.Module) -> 
         ours, theirs = getattr(projector, shape, None), getattr(generator, shape)
         if ours != theirs:
             raise UserError(
-                f"case {problem.case}: method npgd: {shape} of the projector is {ours}, of the generator {theirs}; "
+                f"method npgd: {shape} of the projector is {ours}, of the generator {theirs}; "
                 "use the inverse network that was trained against this generator"
             )

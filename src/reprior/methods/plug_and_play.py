@@ -29,7 +29,7 @@ def plug_and_play(
         x = denoiser(w)
         if x.shape != w.shape:
             raise UserError(
-                f"case {problem.case}: method plug-and-play: the denoiser makes {tuple(x.shape[1:])} of images of "
+                f"method plug-and-play: the denoiser makes {tuple(x.shape[1:])} of images of "
                 f"{tuple(w.shape[1:])}; use a network trained by the task denoising"
             )
         return {"x": x}

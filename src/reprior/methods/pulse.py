@@ -44,7 +44,7 @@ def pulse(
     - which noise maps: the first five, the others fixed. It sets the last of StyleGAN's maps to zero; StyleGAN2 has no
       such map.
     """
-    check_vectors(generator.latent_shape, f"case {problem.case}: method pulse")
+    check_vectors(generator.latent_shape, "method pulse")
     inputs = problem.draw_inputs(generator)
     start = {name: inputs[name] for name in generator.free(INPUT, noise_scales)}
     m = problem.y[0].numel()

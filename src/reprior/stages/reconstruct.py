@@ -82,7 +82,10 @@ def reconstruct(
     startup = seconds_since_start()
     with watch.catching_signals():
         began = time.perf_counter()
-        found = solve(solver, problem, *(needed[need] for need in needs(solver) if need != "problem"), **settings)
+        try:
+            found = solve(solver, problem, *(needed[need] for need in needs(solver) if need != "problem"), **settings)
+        except UserError as error:
+            raise UserError(f"case {meta['case']}: {error}") from error
         seconds = _finished(where) - began
     status = _status(found)
     kept = {"images": found.images, "latents": found.latents, "trace": found.trace}

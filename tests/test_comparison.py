@@ -93,7 +93,8 @@ def test_a_comparison_replaces_the_one_before(found: Comparison) -> None:
 def test_a_solver_that_returns_something_else_changes_nothing(found: Comparison) -> None:
     before = found.report.read_bytes()
     with pytest.raises(
-        UserError, match=r"case sr: the solver must return a tensor \(2, 3, 64, 64\), not \(2, 3, 32, 32\)"
+        UserError,
+        match=r"case sr: reprior.compare: the solver must return a tensor \(2, 3, 64, 64\), not \(2, 3, 32, 32\)",
     ):
         reprior.compare(lambda y, operator: y, study="faces", scale="demo")
     with pytest.raises(UserError, match="must return a tensor .* not NoneType"):
@@ -109,3 +110,13 @@ def test_what_does_not_exist_is_named(project: Path, tmp_path: Path, monkeypatch
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match="has no Snakefile; call it in the project's folder"):
         reprior.compare(inverse, study="faces", scale="demo")
+
+
+@pytest.mark.slow
+def test_what_an_edit_of_the_study_outdates_is_made_again(found: Comparison, project: Path) -> None:
+    study = project / "studies/faces/study.yaml"
+    study.write_text(STUDY.replace("kind: dagger", "kind: adjoint"))
+    again = reprior.compare(inverse, study="faces", scale="demo", name="edited", cores=1)
+    study.write_text(STUDY)
+    assert values(again, "inverse", "psnr") != values(found, "inverse", "psnr")
+    assert values(again, "edited", "psnr") == values(found, "mine", "psnr")

@@ -76,9 +76,10 @@ def compare(
 ) -> Comparison:
     """Run a solver on the observations of a study, and put it into one table with all methods of the study.
 
-    Call it in the project's folder. What the study lacks is made first, by Snakemake on `cores` cores. `cases` are
-    names; all computed cases if not given. Table, pictures and report go to `out`, `compared/<name>` if not given;
-    a folder of an earlier comparison is replaced. Results of the study stay as they are.
+    Call it in the project's folder. What the study lacks, or what an edit has outdated, is made first, by Snakemake on
+    `cores` cores. `cases` are names; all computed cases if not given. Table, pictures and report go to `out`,
+    `compared/<name>` if not given; a folder of an earlier comparison is replaced. Results of the study stay as they
+    are.
 
     >>> def my_solver(y, operator):
     ...     return operator.A_dagger(y)
@@ -122,7 +123,7 @@ def _chosen(study: StudyPlan, names: Sequence[str] | None, name: str) -> list[Ca
 
 
 def _make(plan: Plan, study: str, cases: Sequence[CasePlan], cores: int | None) -> None:
-    """Let Snakemake make the images, the observations and the study's own numbers, unless all are there."""
+    """Let Snakemake make what is missing or outdated of the images, the observations and the study's own numbers."""
     wanted = [
         path
         for case in cases
@@ -133,8 +134,6 @@ def _make(plan: Plan, study: str, cases: Sequence[CasePlan], cores: int | None) 
             *(case.folder / method / f"{batch}.csv" for method in case.cells),
         )
     ]
-    if all(path.is_file() for path in wanted):
-        return
     command = [sys.executable, "-m", "snakemake", "--cores", str(cores or "all"), "--config"]
     command += [f"scale={plan.config.scale}", f"studies={study}", "--", *map(str, wanted)]
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])  # of the jobs' python
@@ -150,7 +149,7 @@ def _solve(plan: Plan, case: CasePlan, solver: Solver, name: str, folder: Path) 
         wanted = (len(problem), *problem.operator.image_shape)
         if not isinstance(images, Tensor) or tuple(images.shape) != wanted:
             found = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
-            raise UserError(f"reprior.compare: case {case.name}: the solver must return a tensor {wanted}, not {found}")
+            raise UserError(f"reprior.compare: the solver must return a tensor {wanted}, not {found}")
         return Reconstruction(images.detach())
 
     metrics = plan.computed_metrics(plan.studies[case.study])

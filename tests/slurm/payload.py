@@ -50,8 +50,11 @@ def attempts(label: str) -> int:
 
 
 def slow_down(seconds: float) -> None:
-    """Make each step of an optimisation take `seconds` longer, without using the CPU."""
+    """Make each step of an optimisation take `seconds` longer, without using the CPU. Not in a fork of a warm parent."""
+    from reprior.jobs import warm
     from reprior.optimise import watch
+
+    os.environ.pop(warm.VARIABLE, None)
 
     steps = watch.Watch.steps
 

@@ -50,7 +50,7 @@ def attempts(label: str) -> int:
 
 
 def slow_down(seconds: float) -> None:
-    """Make each step of an optimisation take `seconds` longer, without using the CPU. Not in a fork of a warm parent."""
+    """Make each step of an optimisation take `seconds` longer, without using the CPU, and in this process."""
     from reprior.jobs import warm
     from reprior.optimise import watch
 

@@ -14,6 +14,7 @@ from reprior.api.comparison import Comparison
 from reprior.errors import UserError
 from reprior.metrics.averaging import average
 from reprior.operators.base import Operator
+from tests.workflow.runner import forking
 
 ROOT = Path(__file__).parents[1]
 STUDY = """
@@ -57,6 +58,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         (folder / "studies" / name).symlink_to(ROOT / "studies" / name)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
+        for variable, value in forking({}).items():
+            patch.setenv(variable, value)
         yield folder
 
 

@@ -1,7 +1,7 @@
 """Runs Snakemake as its command does, in forks of a process that has imported it: a second less for each run.
 
-Runs of one process of tests also share a warm parent, so that each need not import torch. Nothing here imports the
-package: some runs take another copy of it.
+Runs of one process of tests also share a warm parent, so that each need not import torch. A fork imports the package by
+itself, since some runs take another copy of it.
 """
 
 from __future__ import annotations

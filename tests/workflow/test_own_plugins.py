@@ -191,13 +191,6 @@ def test_an_edit_reruns_what_uses_it(edited: Project, edit: Callable[[Project], 
     assert planned(edited) == sorted(expected)
 
 
-def test_folders_that_no_job_uses_rerun_nothing_but_the_report(again: Project) -> None:
-    write(again.folder / "own")
-    assert planned(again, "--config", "plugins=[own]") == ["all", "report"]
-    (again.folder / "own/metrics/worst.py").unlink()
-    assert planned(again, "--config", "plugins=own") == []
-
-
 def test_an_error_of_the_folder_stops_the_run_with_its_message(edited: Project) -> None:
     (edited.folder / "my plugins/methods/csgm.py").write_text("def csgm(problem): ...\n")
     said = edited.snakemake("-n", check=False)

@@ -7,6 +7,9 @@ from collections import Counter
 
 import pytest
 
+from tests.workflow.test_own_plugins import write
+from tests.workflow.test_rerun_matrix import planned as planned_jobs
+
 
 def test_everything_is_made(finished) -> None:
     results = finished.folder / "results/tiny"
@@ -79,3 +82,10 @@ def test_a_broken_study_stops_before_any_job_with_one_message(again) -> None:
 @pytest.mark.parametrize("option", [["--summary"], ["--rulegraph"], ["--report", "report.html"]])
 def test_snakemakes_own_views_work(finished, option: list[str]) -> None:
     assert finished.snakemake(*option)
+
+
+def test_folders_of_plugins_that_no_job_uses_rerun_nothing_but_the_report(again) -> None:
+    write(again.folder / "own")
+    assert planned_jobs(again, "--config", "plugins=[own]") == ["all", "report"]
+    (again.folder / "own/metrics/worst.py").unlink()
+    assert planned_jobs(again, "--config", "plugins=own") == []

@@ -106,6 +106,21 @@ def test_a_setting_of_the_methods_is_an_axis_too(study: MadeUp, figures: list[An
     assert not axes.texts  # the axis says which is which
 
 
+def test_a_short_logarithmic_axis_has_a_few_round_numbers_apart_from_each_other(
+    study: MadeUp, figures: list[Any]
+) -> None:
+    show(study, methods=["csgm-500", "csgm-1000"], curves={})
+    figure = figures[0][0]
+    figure.draw_without_rendering()
+    axes = figure.axes[0]
+    shown = [text for text in axes.get_xticklabels() if axes.viewLim.x0 <= text.get_position()[0] <= axes.viewLim.x1]
+    assert 2 <= len(shown) <= 5
+    assert [float(text.get_text()) for text in shown] == pytest.approx([text.get_position()[0] for text in shown])
+    boxes = [text.get_window_extent() for text in shown]
+    assert not any(one.overlaps(other) for one, other in itertools.pairwise(boxes))
+    assert not len(axes.get_xticks(minor=True))
+
+
 def test_a_logarithmic_axis_of_a_setting_has_its_values_as_ticks(study: MadeUp, figures: list[Any]) -> None:
     methods = CURVES["one start"]
     show(study, methods=methods, curves={"CSGM": methods}, x="steps")

@@ -13,7 +13,7 @@ class About:
     better: str
     format: str
     interval: bool = True
-    """True for metrics that depend on which images were chosen; false for time, memory and number of parameters."""
+    """True for what a method makes of the images; false for time, memory, numbers of parameters and the noise."""
 
 
 BESIDE = {
@@ -21,7 +21,7 @@ BESIDE = {
     "seconds": About("seconds per image", "", ".3f", interval=False),
     "memory_mib": About("peak memory [MiB]", "", ".0f", interval=False),
     "residual": About("relative residual", "", ".3g"),
-    "noise-residual": About("relative residual of noise alone", "", ".3g"),
+    "noise-residual": About("relative residual of noise alone", "", ".3g", interval=False),
     "passes": About("passes per image", "", ",.0f", interval=False),
     "parameters": About("parameters optimised", "", ",.0f", interval=False),
     "alpha": About("\N{GREEK SMALL LETTER ALPHA}", "", ".3f"),

@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields, replace
 
 from reprior.acquire.registry import sources
 from reprior.planning import plugins
-from reprior.planning.plan import CasePlan, ImagePlan, Plan
+from reprior.planning.plan import Artifact, CasePlan, ImagePlan, Plan
 from reprior.planning.step_times import Key, Row, image_size, tasks
 from reprior.planning.weights import Weights
 
@@ -19,8 +19,8 @@ _LATENT = 2048
 """Bytes of the largest latent among the generators, PGGAN's."""
 _PER_CELL, _PER_JOB, _PER_IMAGE = 5_000, 1_500, 1_000
 """Bytes of text: a cell in tables and the report; a job's account; an image's numbers, alone and in two tables."""
-_PICTURES, _NUMBERS = 1_100_000, 20_000
-"""Bytes of an artifact and its part of the report, with and without pictures, as in the demo."""
+_PICTURES, _FIGURE, _TABLE = 420_000, 150_000, 20_000
+"""Bytes of an artifact and its part of the report, as in the demo: one that shows images, another figure, a table."""
 _REPORT = 40_000
 """Bytes of a report without its artifacts."""
 
@@ -107,8 +107,15 @@ def disk(plan: Plan, rows: Mapping[Key, Row]) -> Disk:
         images=sum(images.spec.size * _image(sizes[images.study, images.name]) for images in image_sets(plan)),
         observations=observations,
         reconstructions=reconstructions,
-        report=report + _REPORT + sum(_PICTURES if artifact.reads == "images" else _NUMBERS for artifact in artifacts),
+        report=report + _REPORT + sum(map(_artifact, artifacts)),
     )
+
+
+def _artifact(artifact: Artifact) -> int:
+    """Bytes of a table or figure in all its formats."""
+    if artifact.reads == "images":
+        return _PICTURES
+    return _FIGURE if ".pdf" in artifact.suffixes else _TABLE
 
 
 def unknown_bytes(plan: Plan, rows: Mapping[Key, Row]) -> list[str]:

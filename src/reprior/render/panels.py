@@ -92,6 +92,17 @@ def tick(axes: Axes, values: Iterable[float]) -> None:
     axes.set_xticks([], minor=True)
 
 
+def few_ticks(axes: Axes) -> None:
+    """Mark a few round numbers on a logarithmic x axis shorter than a factor of ten. Its own marks would overlap."""
+    from matplotlib.ticker import MaxNLocator, NullLocator, ScalarFormatter
+
+    low, high = axes.get_xlim()
+    if high < 10 * low:
+        axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
+        axes.xaxis.set_major_formatter(ScalarFormatter())
+        axes.xaxis.set_minor_locator(NullLocator())
+
+
 def common_legend(figure: Figure, panels: Sequence[Axes]) -> None:
     """One legend above all panels, of everything that they show, instead of one in each."""
     shown: dict[str, Any] = {}

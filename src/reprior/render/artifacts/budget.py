@@ -15,7 +15,7 @@ from reprior.errors import UserError
 from reprior.metrics.averaging import about
 from reprior.render import style
 from reprior.render.entries import Entry, entries
-from reprior.render.panels import common_legend, gaps, marked, ordered, panel_grid, say_why, tick
+from reprior.render.panels import common_legend, few_ticks, gaps, marked, ordered, panel_grid, say_why, tick
 from reprior.render.verdict import ABOUT_INTERVAL
 from reprior.types import Count
 
@@ -77,6 +77,8 @@ def budget(
             _draw(axes, shown, looks, here)
             if x in COSTS:
                 axes.margins(x=0.32)  # room for names beside the outermost points
+                if log_x:
+                    few_ticks(axes)
             elif log_x:
                 tick(axes, (point.x for point in here if point.drawn))
         else:

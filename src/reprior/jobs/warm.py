@@ -46,7 +46,7 @@ PACKAGES: Mapping[str, tuple[str, ...]] = {
     "reconstruct": TORCH,
     "evaluate": (*ARRAYS, "scipy.ndimage", "scipy.signal", "skimage.metrics"),
     "aggregate": (*ARRAYS, "pandas"),
-    "render": (*ARRAYS, "pandas", "matplotlib.pyplot", "PIL.Image"),
+    "render": (*ARRAYS, "pandas", "matplotlib.pyplot", "matplotlib.backends.backend_pdf", "seaborn", "PIL.Image"),
     "report": (*ARRAYS, "jinja2", "PIL.Image"),
 }
 """The other packages that a stage's job imports. The parent imports them when the first such job comes."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.transforms import Bbox
 
     from reprior.render.context import Context
 
@@ -116,18 +117,18 @@ def save(
     columns = int(figure.get_figwidth() * 72 / (0.52 * SMALL))  # a letter is about half as wide as high
     lines = [line for note in printed for line in textwrap.wrap(note, columns)]
     figure.text(0.01, -0.01, "\n".join(lines), fontsize=SMALL, color=GREY, va="top", style="italic")
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # all has its place: laying it out for each format would take most of the time
+    box = figure.get_tightbbox().padded(MARGIN)  # in inches
     undated: dict[str, dict[str, Any]] = {".pdf": {"CreationDate": None}, ".png": {"Software": None}}
     for suffix, metadata in undated.items():
         with context.writing(suffix) as path:
-            figure.savefig(path, format=suffix[1:], metadata=metadata, bbox_inches="tight", pad_inches=MARGIN)
-    places = _places(figure, marks) if marks else []
+            figure.savefig(path, format=suffix[1:], metadata=metadata, bbox_inches=box)
     pyplot.close(figure)
-    return places
+    return _places(figure, box, marks)
 
 
-def _places(figure: Figure, marks: Sequence[Mark]) -> list[dict[str, float | str]]:
-    figure.draw_without_rendering()
-    box = figure.get_tightbbox().padded(MARGIN)  # in inches, as `savefig` cuts it
+def _places(figure: Figure, box: Bbox, marks: Sequence[Mark]) -> list[dict[str, float | str]]:
     found: list[dict[str, float | str]] = []
     for mark in marks:
         right, up = mark.axes.transData.transform((mark.x, mark.y)) / figure.dpi

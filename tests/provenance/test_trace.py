@@ -244,10 +244,13 @@ def test_an_edited_source_is_told(run: Run, job: Callable[..., None]) -> None:
         ("mine/sr/iagn", "did you mean 'mine/sr/iagan'?"),
         ("mine/tabel", "did you mean 'mine/table'?"),
         ("results/tiny/mine/none.csv", "is neither study/case/method, study/artifact nor a file"),
+        ("other/sr/csgm", "the study other is not configured (studies: mine); give it: --config studies=other"),
         ("mine/sr/bm3d", "is not computed at scale tiny: the package bm3d is not installed"),
         ("mine/large/csgm", "is not computed at scale tiny: it is too large"),
     ],
 )
 def test_an_unknown_target_is_told(run: Run, target: str, message: str) -> None:
+    Path("studies/other").mkdir(parents=True)
+    Path("studies/other/study.yaml").touch()
     with pytest.raises(UserError, match=re.escape(message)):
         run(target)

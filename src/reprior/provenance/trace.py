@@ -84,6 +84,12 @@ def _as_recorded(target: str, lineage: Lineage) -> str | None:
 
 
 def _unknown(target: str, plan: Plan) -> str:
+    study = target.partition("/")[0]
+    if study not in plan.studies and (plan.root / "studies" / study / "study.yaml").is_file():
+        return (
+            f"'{target}': the study {study} is not configured (studies: {', '.join(plan.studies)}); give it:"
+            f" --config studies={study}"
+        )
     cells = [f"{case.study}/{case.name}/{cell.method}" for case, cell in plan.cells()]
     names = cells + [f"{study.name}/{artifact}" for study in plan.studies.values() for artifact in study.artifacts]
     close = difflib.get_close_matches(target, names, n=1, cutoff=0.3)

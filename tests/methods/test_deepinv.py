@@ -95,6 +95,13 @@ def test_weights_that_it_names_are_read_from_the_downloads(problem: Problem, tmp
     assert not torch.equal(named.images, deepinv(first, reconstructor=PNP | {"max_iter": 2}).images)
 
 
+def test_weights_that_are_not_there_are_told(problem: Problem) -> None:
+    denoiser = {"make": "models.DnCNN", "depth": 3, "nf": 4, "pretrained": "kair/drunet_colour.pth"}
+    reconstructor = {**PNP, "prior": {"make": "optim.PnP", "denoiser": denoiser}}
+    with pytest.raises(UserError, match=r"models.DnCNN cannot be made with .*No such file .*kair/drunet_colour.pth"):
+        deepinv(problem, reconstructor=reconstructor, downloads=["kair/drunet_color.pth"])
+
+
 def test_its_downloads_are_those_of_the_plan() -> None:
     spec = {"name": "deepinv", "reconstructor": {}, "downloads": ["kair/drunet_color.pth"]}
     assert plugins.sources("method", spec) == ("kair/drunet_color.pth",)

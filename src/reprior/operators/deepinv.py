@@ -152,7 +152,7 @@ def made(spec: Any) -> Any:
     with _no_downloads(name):
         try:
             return function(**arguments)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OSError) as error:
             raise UserError(f"deepinv.{name} cannot be made with {arguments or 'no arguments'}: {error}") from error
 
 

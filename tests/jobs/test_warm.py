@@ -19,6 +19,7 @@ from reprior.jobs import warm
 from reprior.loading import load
 from reprior.machine.files import save_tensors
 from reprior.machine.locks import holder, is_locked, job_lock
+from tests.workflow.runner import started_parent
 
 PICTURES = {"dataset": {"name": "scenes-drawn"}, "shift": 0, "count": 1, "first": 0}
 GENERATOR = {"name": "began", "size": 64, "channels": 4, "latent": 8}
@@ -37,14 +38,9 @@ def shared() -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
 
 @contextmanager
 def started() -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    with pytest.MonkeyPatch.context() as patch:
-        for name in warm.THREADS:
-            patch.setenv(name, "1")
-        patch.setenv(warm.VARIABLE, "")
-        process = warm.start()
-        assert process is not None
-        assert process.stdin is not None
-        name = os.environ[warm.VARIABLE]
+    name, process = started_parent()
+    assert process is not None
+    assert process.stdin is not None
     yield name, process
     process.stdin.close()
     assert process.wait(timeout=30) == 0

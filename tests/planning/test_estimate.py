@@ -175,12 +175,6 @@ def test_sizes_of_downloads_are_those_of_the_registry() -> None:
     assert download_size("my/photos.zip") is None
 
 
-def test_the_full_scale_has_the_papers_images_in_less_than_2000_jobs(root: Path) -> None:
-    full = make_plan(root, {**CONFIG, "scale": "full"})
-    assert all(case.images.spec.size == 100 for case in full.studies["iagan"].cases.values())
-    assert jobs(full).total() < 2000
-
-
 def test_downloads_of_no_known_size_are_told(root: Path) -> None:
     full = make_plan(root, {**CONFIG, "scale": "full"})
     unknown = unknown_bytes(full, {})

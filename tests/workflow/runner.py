@@ -1,7 +1,7 @@
 """Runs Snakemake as its command does, in forks of a process that has imported it: a second less for each run.
 
-Runs of one process of tests also share a warm parent, so that each need not import torch. A fork imports the package by
-itself, since some runs take another copy of it.
+Runs of one process of tests also share a warm parent, so that each need not import torch. Each fork imports this
+module, so it imports nothing slow, and not the package, of which some runs take another copy.
 """
 
 from __future__ import annotations
@@ -9,23 +9,22 @@ from __future__ import annotations
 import functools
 import multiprocessing
 import os
+import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-import pytest
+_CONTEXT = multiprocessing.get_context("forkserver")
+_CONTEXT.set_forkserver_preload(["snakemake.cli"])
 
 
 def run(arguments: Sequence[str], folder: Path, environment: Mapping[str, str]) -> tuple[int, str]:
     """The exit status and the whole output of `python -m snakemake`."""
     if "PYTHONPATH" not in environment:  # a parent does jobs only for its own environment
         environment = {**environment, **_shared_parent()}
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["snakemake.cli"])
     with tempfile.NamedTemporaryFile("r", errors="replace") as output:
-        fork = context.Process(target=_main, args=(list(arguments), str(folder), dict(environment), output.name))
+        fork = _CONTEXT.Process(target=_main, args=(list(arguments), str(folder), dict(environment), output.name))
         fork.start()
         fork.join()
         return fork.exitcode or 0, output.read()
@@ -52,16 +51,24 @@ def forking(environment: Mapping[str, str]) -> dict[str, str]:
     return {**environment, **dict.fromkeys(warm.THREADS, "1"), **_shared_parent()}
 
 
-@functools.cache
 def _shared_parent() -> dict[str, str]:
-    """The variable that leads to a warm parent, which ends with this process."""
+    """The variable that leads to a warm parent, which ends with this process of tests."""
+    from reprior.jobs import warm
+
+    name, _ = _parent()
+    return {warm.VARIABLE: name}
+
+
+def started_parent() -> tuple[str, subprocess.Popen[bytes] | None]:
+    """A new warm parent and the name that leads to it, which is not put into this process's environment."""
+    import pytest
+
     from reprior.jobs import warm
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(warm.VARIABLE, "")
-        _kept.append(warm.start())
-        return {warm.VARIABLE: os.environ[warm.VARIABLE]}
+        parent = warm.start()
+        return os.environ[warm.VARIABLE], parent
 
 
-_kept: list[Any] = []
-"""A parent ends when its standard input is closed, so its process object must stay."""
+_parent = functools.cache(started_parent)  # it also keeps the parent's standard input open, with which the parent ends

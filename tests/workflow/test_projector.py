@@ -10,8 +10,6 @@ from typing import Any
 import pytest
 import yaml
 
-from reprior.loading import load
-from reprior.machine.files import save_tensors
 from tests.workflow.conftest import Project, make_project
 from tests.workflow.test_rerun_matrix import planned
 
@@ -29,6 +27,7 @@ RECIPES: dict[str, Any] = {
         "against": {"generator": "tiny"},
         "recipe": {**BRIEF, "task": "projector"},
     },
+    "tiny-denoiser": {"network": DENOISER, "recipe": {**BRIEF, "task": "denoising"}},
 }
 
 
@@ -46,7 +45,7 @@ STUDY = {
     "generators": {"tiny": {**GENERATOR, "weights": "tiny"}},
     "networks": {
         "inverse": {**INVERSE, "weights": "tiny-inverse"},
-        "denoiser": {**DENOISER, "weights": "denoiser.safetensors"},
+        "denoiser": {**DENOISER, "weights": "tiny-denoiser"},
     },
     "methods": {
         "npgd": {"name": "npgd", "steps": 2},
@@ -106,8 +105,6 @@ def done(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
     (project.folder / "config.yaml").write_text("scale: tiny\nstudies: [mine]\n")
     for name in RECIPES:
         _write_recipe(project.folder, name)
-    settings = {key: value for key, value in DENOISER.items() if key != "name"}
-    save_tensors(project.folder / "denoiser.safetensors", load("network", "denoiser")(**settings).state_dict())
     project.snakemake()
     return project
 

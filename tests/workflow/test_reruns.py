@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import csv
+import os
+import re
+import subprocess
+import sys
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
+from reprior.planning.resolve import make_plan
+from tests.workflow.conftest import environment
 from tests.workflow.test_own_plugins import write
-from tests.workflow.test_rerun_matrix import planned as planned_jobs
 
 
 def test_everything_is_made(finished) -> None:
@@ -84,8 +90,28 @@ def test_snakemakes_own_views_work(finished, option: list[str]) -> None:
     assert finished.snakemake(*option)
 
 
+def test_the_full_scale_plans_the_whole_study_in_time(root: Path, tmp_path: Path) -> None:
+    places = ("--config", "scale=full", "studies=iagan", f"results={tmp_path}", f"data={tmp_path}")
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", "--scheduler", "greedy", "-n", "--nolock", *places]
+    began = os.times()
+    output = subprocess.run(command, cwd=root, env=environment(), capture_output=True, text=True, check=True).stdout
+    ended = os.times()  # processor time, which other load does not affect
+    assert ended.children_user + ended.children_system - began.children_user - began.children_system < 20
+    rules = "prepare|observe|reconstruct|reconstruct_direct|evaluate|total"
+    counted = dict(re.findall(rf"^({rules}) +(\d+)$", output, re.MULTILINE))
+    plan = make_plan(root, {"scale": "full", "studies": ["iagan"]})
+    images = plan.studies["iagan"].images.values()
+    cases = plan.studies["iagan"].cases.values()
+    assert all(case.images.spec.size == 100 for case in cases)
+    cells = sum(len(case.cells) * len(case.images.batches) for case in cases)
+    assert int(counted["prepare"]) == sum(len(batches.batches) for batches in images)
+    assert int(counted["observe"]) == sum(len(case.images.batches) for case in cases)
+    assert int(counted["reconstruct"]) + int(counted["reconstruct_direct"]) == int(counted["evaluate"]) == cells
+    assert int(counted["total"]) < 2000
+
+
 def test_folders_of_plugins_that_no_job_uses_rerun_nothing_but_the_report(again) -> None:
     write(again.folder / "own")
-    assert planned_jobs(again, "--config", "plugins=[own]") == ["all", "report"]
+    assert set(again.planned("--config", "plugins=[own]")) == {("report", ""), ("all", "")}
     (again.folder / "own/metrics/worst.py").unlink()
-    assert planned_jobs(again, "--config", "plugins=own") == []
+    assert not again.planned("--config", "plugins=own")

@@ -19,7 +19,7 @@ def bicubic(problem: Problem, *, centred: bool = True) -> Reconstruction:
     if upsample is None:
         name = type(problem.operator).__name__
         raise UserError(
-            f"method bicubic needs an operator that downsamples, such as {{name: bicubic, "
-            f"scale: 4}}, not {name}; remove the method from the case or use `naive`"
+            "method bicubic needs an operator that downsamples, such as {name: bicubic, scale: 4}, not"
+            f" {name}; remove the method from the case or use `naive`"
         )
     return Reconstruction(problem.inverted(upsample, centred), status=("ok",) * len(problem))

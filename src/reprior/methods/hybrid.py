@@ -47,10 +47,10 @@ def hybrid(
     - whether H is clipped to [0, 1] before it is measured (`clamp`: no);
     - which iterate is the result (`keep`: the last one, as in Algorithm 1).
     """
-    _check_starts(problem, gan, decoder)
+    _check_starts(gan, decoder)
     DD, u = decoder_of(problem, channels, math.prod(generator.latent_shape), form)
     start = {"z": gan.state["variables.z"], "theta": decoder.state["variables.theta"]}
-    _check_fit(problem, DD.weights(), start["theta"])
+    _check_fit(DD.weights(), start["theta"])
     start |= {"alpha": problem.y.new_full((len(problem),), alpha), "beta": problem.y.new_full((len(problem),), beta)}
 
     def parts(v: Variables) -> tuple[Tensor, Tensor]:
@@ -86,16 +86,16 @@ def _moments(begun: Reconstruction, name: str) -> Moments:
     return Moments(begun.state[f"exp_avg.{name}"], begun.state[f"exp_avg_sq.{name}"], begun.updates)
 
 
-def _check_starts(problem: Problem, gan: Reconstruction, decoder: Reconstruction) -> None:
+def _check_starts(gan: Reconstruction, decoder: Reconstruction) -> None:
     for need, begun, name in (("gan", gan, "z"), ("decoder", decoder, "theta")):
         if f"variables.{name}" not in begun.state:
             raise UserError(
-                f"method hybrid starts from a step of a GAN prior and a step of a Deep Decoder, "
+                "method hybrid starts from a step of a GAN prior and a step of a Deep Decoder, "
                 f"but `{need}` is not such a step; write `gan: csgm@500` and `decoder: deep-decoder@500`"
             )
 
 
-def _check_fit(problem: Problem, expected: Tensor, theta: Tensor) -> None:
+def _check_fit(expected: Tensor, theta: Tensor) -> None:
     if theta.shape[1] != len(expected):
         raise UserError(
             f"method hybrid has a Deep Decoder of {len(expected)} parameters but starts from one "

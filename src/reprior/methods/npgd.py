@@ -27,7 +27,7 @@ def npgd(
     - the scale of x_0 (ours: images in [-1, 1], as in the released code; w_t is the same on both scales);
     - when to stop and which iterate is the result (ours: the last of `steps`, as in the released code, not clipped).
     """
-    _check_fit(problem, generator, projector)
+    _check_fit(generator, projector)
 
     def P(w: Tensor) -> dict[str, Tensor]:
         z = projector(w)  # [N, *latent_shape]
@@ -65,7 +65,7 @@ def _like(rows: Tensor, value: Tensor) -> Tensor:
     return rows.view(-1, *[1] * (value.ndim - 1))
 
 
-def _check_fit(problem: Problem, generator: Generator, projector: nn.Module) -> None:
+def _check_fit(generator: Generator, projector: nn.Module) -> None:
     for shape in ("image_shape", "latent_shape"):
         ours, theirs = getattr(projector, shape, None), getattr(generator, shape)
         if ours != theirs:

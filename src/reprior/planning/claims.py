@@ -10,9 +10,9 @@ from typing import Any
 
 from reprior.errors import UserError
 from reprior.planning import plugins
-from reprior.planning.messages import known_metrics, reference
+from reprior.planning.messages import reference
 from reprior.planning.plan import Artifact
-from reprior.planning.study import Claim, Spec, Study
+from reprior.planning.study import Claim, Study
 
 CLAIMS = "claims"
 """Name and kind of the artifact, and the key in a study."""
@@ -20,12 +20,11 @@ Sides = list[tuple[str, str]]
 """The left and the right side of each comparison."""
 
 
-def claims_artifact(study: Study, metrics: Sequence[Spec], path: Path) -> dict[str, Artifact]:
+def claims_artifact(study: Study, metrics: Mapping[str, str], path: Path) -> dict[str, Artifact]:
     """The artifact that compares a study's claims with its numbers, by its name; empty for a study without claims."""
     if not study.claims:
         return {}
-    known = known_metrics(metrics)
-    entries = [_claim(name, claim, study, known, path) for name, claim in study.claims.items()]
+    entries = [_claim(name, claim, study, metrics, path) for name, claim in study.claims.items()]
     constants = plugins.plugin("artifact", CLAIMS).constants
     settings = {
         "title": "What the paper says in words" if study.paper else "Claims",

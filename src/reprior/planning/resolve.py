@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -90,6 +90,7 @@ class _Resolver:
         networks = {name: self._trained("network", name, spec) for name, spec in study.networks.items()}
         images = {name: self._images(name, spec, generators) for name, spec in study.images.items()}
         metrics = tuple(self._metric(index, spec) for index, spec in enumerate(study.metrics))
+        metric_ids = known_metrics(metrics)
         return StudyPlan(
             name=self.name,
             title=study.title,
@@ -102,8 +103,8 @@ class _Resolver:
             metrics=metrics,
             images=images,
             cases={name: self._case(name, case, images[case.images], generators) for name, case in study.cases.items()},
-            artifacts=claims_artifact(study, metrics, self.path)
-            | {name: self._artifact(name, spec, metrics) for name, spec in study.artifacts.items()},
+            artifacts=claims_artifact(study, metric_ids, self.path)
+            | {name: self._artifact(name, spec, metric_ids) for name, spec in study.artifacts.items()},
         )
 
     def _images(self, name: str, spec: ImageSet, generators: Mapping[str, Spec]) -> ImagePlan:
@@ -214,7 +215,7 @@ class _Resolver:
                 return gap.reason
         return None
 
-    def _artifact(self, name: str, spec: Spec, metrics: Sequence[Spec]) -> Artifact:
+    def _artifact(self, name: str, spec: Spec, metrics: Mapping[str, str]) -> Artifact:
         key = f"artifacts.{name}"
         if name in ("metrics", CLAIMS):
             raise UserError(f"{self.path}: {key}: the name '{name}' is reserved; choose another")
@@ -231,7 +232,7 @@ class _Resolver:
         settings = checked_spec("artifact", renamed, self.path, key)
         for field, names in (("metric", [settings.get("metric")]), ("metrics", settings.get("metrics", []))):
             for metric in filter(None, names):
-                reference(metric, known_metrics(metrics), self.path, f"{key}.{field}", "metric of this study")
+                reference(metric, metrics, self.path, f"{key}.{field}", "metric of this study")
         constants = plugins.plugin("artifact", kind).constants
         del settings["name"]
         return Artifact(name, kind, settings, tuple(constants["SUFFIXES"]), constants["READS"])
